@@ -1,0 +1,1 @@
+"""Vision transformers and masked autoencoders, with the names and shapes the vision notebook asks for."""

@@ -1,0 +1,1 @@
+"""Grade deep-learning homework: student notebooks in, points and feedback out."""

@@ -1,0 +1,185 @@
+"""
+Notebooks from their one source: percent text under reference/notebooks, rendered solved or as handed out.
+
+A cell may take its code from a package instead of repeating it:
+
+    # %% include="reference.vision.masking:random_masking" write="random_masking"
+
+stands for the source of that function; several names are separated by commas. `write` names the functions
+or methods (`MaskedAutoEncoder.forward`) whose bodies students write. Other cells mark what students write
+with `# BEGIN SOLUTION` and `# END SOLUTION`.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import itertools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import jupytext
+import nbformat
+
+from grader.errors import StaffError
+from grader.release.regions import find_regions, mark_body, without_markers, without_solutions
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NotebookNode: TypeAlias = nbformat.NotebookNode
+
+
+def notebook_sources() -> list[Path]:
+    """Return the sources of all notebooks, in the order of their names."""
+    return sorted((REPOSITORY / "reference" / "notebooks").glob("*.py"))
+
+
+def solved_notebook(name: str) -> NotebookNode:
+    """
+    Render a notebook with its solutions.
+
+    Args:
+        name: the notebook's name without suffix, such as `MAE_student`.
+
+    Raises:
+        StaffError: there is no such source, or a marker or an include in it is wrong.
+    """
+    return render(_source(name), solved=True)
+
+
+def template_notebook(name: str) -> NotebookNode:
+    """Render a notebook as students get it; arguments and errors are those of `solved_notebook`."""
+    return render(_source(name), solved=False)
+
+
+def render(source: Path, *, solved: bool) -> NotebookNode:
+    """
+    Render a percent source as a notebook; the same source gives the same notebook, ids included.
+
+    Args:
+        source: the percent text.
+        solved: keep the solutions, or put a comment and a NotImplementedError in their places.
+
+    Raises:
+        StaffError: a marker or an include is wrong.
+    """
+    text = source.read_text(encoding="utf-8")
+    find_regions(text.splitlines(), origin=source.name)
+    parsed = jupytext.reads(text, fmt="py:percent")
+    cells = []
+    for number, cell in enumerate(parsed.cells, start=1):
+        cell.metadata.pop("lines_to_next_cell", None)  # only jupytext wants to know
+        cell.id = f"{source.stem.lower()}-{number:02d}"
+        if cell.cell_type == "code":
+            cell.source = _code(cell, origin=source.name, solved=solved)
+        cells.append(cell)
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    notebook: NotebookNode = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def notebook_bytes(notebook: NotebookNode) -> bytes:
+    """Return a notebook as the bytes of its file."""
+    text: str = nbformat.writes(notebook, version=4)
+    return (text.rstrip("\n") + "\n").encode()
+
+
+def edit_notebook(notebook: NotebookNode, edits: Mapping[str, str]) -> NotebookNode:
+    """
+    Return a copy of a notebook with pieces of its code replaced.
+
+    Args:
+        notebook: the notebook, left as it is.
+        edits: old text to new text; each old text stands exactly once in the code of the notebook.
+
+    Raises:
+        StaffError: an old text is missing or stands there more than once.
+    """
+    edited = copy.deepcopy(notebook)
+    for old, new in edits.items():
+        code = [cell for cell in edited.cells if cell.cell_type == "code"]
+        count = sum(cell.source.count(old) for cell in code)
+        if count != 1:
+            raise StaffError(
+                happened=f"A text to edit stands {count} times in the notebook's code, not once: {old!r}.",
+                try_next="Adapt the edit to the source, with enough of its surroundings to be unique.",
+            )
+        for cell in code:
+            cell.source = cell.source.replace(old, new)
+    return edited
+
+
+def _source(name: str) -> Path:
+    sources = {path.stem: path for path in notebook_sources()}
+    if name not in sources:
+        raise StaffError(
+            happened=f"There is no notebook source called {name!r}.",
+            try_next=f"Choose one of {', '.join(sources)}.",
+        )
+    return sources[name]
+
+
+def _code(cell: NotebookNode, *, origin: str, solved: bool) -> str:
+    """Resolve a code cell's include, and render its regions."""
+    include, write = cell.metadata.pop("include", None), cell.metadata.pop("write", "")
+    text: str = cell.source
+    if include is not None:
+        if text.strip():
+            raise StaffError(
+                happened=f"{origin}: the cell that includes {include!r} has text of its own, too.",
+                try_next="Move the text into a cell of its own.",
+            )
+        text = _included(include, origin=origin)
+    for name in _names(write):
+        text = mark_body(text, name, origin=origin)
+    return without_markers(text, origin=origin) if solved else without_solutions(text, origin=origin)
+
+
+def _included(include: str, *, origin: str) -> str:
+    """Return the source of `package.module:name,name`, in the order given."""
+    module, _, names = include.partition(":")
+    path = REPOSITORY / (module.replace(".", "/") + ".py")
+    if not path.is_file():
+        raise StaffError(
+            happened=f"{origin}: {include!r} names no module of this repository.",
+            try_next="Write it as package.module:name.",
+        )
+    text = path.read_text(encoding="utf-8")
+    statements = _top_level(text)
+    missing = [name for name in _names(names) if name not in statements]
+    if missing or not _names(names):
+        raise StaffError(
+            happened=f"{origin}: {include!r} includes {missing or 'nothing'}, not all defined there.",
+            try_next="Write it as package.module:name, with names that stand at the module's top level.",
+        )
+    pieces = [statements[name] for name in _names(names)]
+    joined = pieces[0]
+    for before, piece in itertools.pairwise(pieces):
+        joined += ("\n" if "\n" not in before + piece else "\n\n\n") + piece
+    return joined
+
+
+def _top_level(text: str) -> dict[str, str]:
+    """Return the source of each function, class and assigned name of a module."""
+    lines = text.splitlines()
+    found = {}
+    for node in ast.parse(text).body:
+        first = node.lineno
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            name = node.name
+            first = min([first, *(decorator.lineno for decorator in node.decorator_list)])
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+        else:
+            continue
+        found[name] = "\n".join(lines[first - 1 : node.end_lineno])
+    return found
+
+
+def _names(text: str) -> list[str]:
+    return re.findall(r"[\w.]+", text)

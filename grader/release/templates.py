@@ -1,0 +1,30 @@
+"""What students receive: every notebook without its solutions, and the public vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from grader.release.notebooks import notebook_bytes, notebook_sources, template_notebook
+from grader.release.vectors import write_vectors
+
+
+def write_templates(destination: Path) -> list[Path]:
+    """
+    Write the student templates of all notebook sources; the same sources give the same bytes.
+
+    Args:
+        destination: the folder, made if it is missing; files of the same names are overwritten.
+
+    Returns:
+        The files written.
+
+    Raises:
+        StaffError: a marker or an include in a source is wrong.
+    """
+    destination.mkdir(parents=True, exist_ok=True)
+    written = []
+    for source in notebook_sources():
+        path = destination / f"{source.stem}.ipynb"
+        path.write_bytes(notebook_bytes(template_notebook(source.stem)))
+        written.append(path)
+    return [*written, write_vectors(destination / "public_vectors.pt")]

@@ -1,0 +1,389 @@
+# %% [markdown]
+# # Masked autoencoders
+#
+# Hide three quarters of an image and ask a network to paint in what is missing. To do that well it has to learn
+# what images look like, and nobody has to label anything. In this notebook you build such a network, a *masked
+# autoencoder* (He et al. 2022, *Masked Autoencoders Are Scalable Vision Learners*), out of a *vision transformer*
+# (Dosovitskiy et al. 2021, *An Image is Worth 16x16 Words*). You train both on CIFAR-10, then measure what the
+# pretraining was good for.
+#
+# **How to work through it**
+#
+# - Part 1 asks for nine pieces of code. Each has a docstring that says exactly what goes in and what comes out.
+#   Write your code where it says `raise NotImplementedError(...)`, and keep all names and arguments.
+# - After each piece comes a self-check on small public inputs. It needs `public_vectors.pt` beside this notebook
+#   (on Colab: in the folder that the notebook runs in) and no GPU. It says in words what differs.
+# - Part 2 trains. It needs a GPU and less than an hour. Use one on Colab (Runtime → Change runtime type), or your own.
+# - The last cell writes `hw4_submission.zip`, which you hand in.
+#
+# Your code is graded on other inputs than the public ones, also with other patch sizes and image sizes: use
+# `self.patch_size` and the shapes of what you are given instead of fixed numbers.
+
+# %%
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+# %% [markdown]
+# ## The self-check
+#
+# You need not change anything here. `self_check` runs your code on the public inputs and compares what it returns
+# with the right answer: first type and shape, then whether all numbers are finite, then the size of the difference
+# relative to the size of the answer. It also keeps your results in `output`, which the last cell saves.
+
+# %%
+vectors_path = "public_vectors.pt"
+public_vectors = torch.load(vectors_path, weights_only=True)
+output = {}
+
+# Correct solutions differ by less than 1e-6 (rounding), the mistakes we know by more than 5e-3.
+check_tolerance = 1e-4
+
+
+def describe_difference(name, student, expected):
+    """Return one sentence about what is wrong with a returned value, or None if it is right."""
+    if not isinstance(student, torch.Tensor):
+        return f"{name} should be a torch.Tensor, but is of type {type(student).__name__}."
+    if student.shape != expected.shape:
+        return f"{name} should have shape {tuple(expected.shape)}, but has shape {tuple(student.shape)}."
+    student, expected = student.detach().cpu().double(), expected.double()
+    not_finite = int((~torch.isfinite(student)).sum())
+    if not_finite:
+        return f"{name} has {not_finite} values that are NaN or infinite."
+    difference = (student - expected).abs()
+    error = (difference.norm() / expected.norm()).item()
+    if error <= check_tolerance:
+        return None
+    wrong = int((difference > check_tolerance * expected.abs().max()).sum())
+    worst = tuple(int(i) for i in torch.unravel_index(difference.argmax(), difference.shape))
+    return (
+        f"{name} has the right shape, but {wrong} of its {expected.numel()} values are wrong (relative error "
+        f"{error:.2g}). The worst is at {worst}: yours is {student[worst]:.4f}, expected {expected[worst]:.4f}."
+    )
+
+
+def self_check(key, run):
+    """Call run(inputs, settings) with the public inputs of a function, keep the result and print a verdict."""
+    entry = public_vectors[key]
+    try:
+        returned = run(entry["inputs"], entry["settings"])
+    except NotImplementedError as error:
+        print(f"{key}: not checked, {error}.")
+        return
+    values = returned if isinstance(returned, (tuple, list)) else (returned,)
+    if len(values) != len(entry["expected"]):
+        print(f"{key}: should return {', '.join(entry['expected'])}, but returned {len(values)} value(s).")
+        return
+    named = zip(entry["expected"].items(), values)
+    problems = [describe_difference(name, value, expected) for (name, expected), value in named]
+    problems = [problem for problem in problems if problem]
+    if all(isinstance(value, torch.Tensor) for value in values):
+        saved = tuple(value.detach().cpu() for value in values)
+        output[key] = saved if len(saved) > 1 else saved[0]
+    print(f"{key}: " + (" ".join(problems) if problems else "correct on the public inputs."))
+
+
+# %% [markdown]
+# # Part 1: the code
+#
+# ## Images as sequences
+#
+# A transformer reads a sequence of vectors. `patchify` cuts an image into squares, row by row from the top left,
+# and flattens each square into a vector; `unpatchify` undoes it. One `reshape` splits axes, one `permute` brings
+# them in order, a second `reshape` merges them; no loop is needed.
+
+# %% include="reference.vision.patches:patchify" write="patchify"
+
+# %%
+self_check("patchify", lambda inputs, settings: patchify(inputs["images"], settings["patch_size"]))
+
+# %% include="reference.vision.patches:unpatchify" write="unpatchify"
+
+# %%
+self_check("unpatchify", lambda inputs, settings: unpatchify(inputs["patches"], settings["patch_size"]))
+
+# %% [markdown]
+# ## A vision transformer
+#
+# The transformer is given. It is a stack of PyTorch's encoder blocks, *batch first*: it maps (B, L, D) to (B, L, D).
+
+# %% include="reference.vision.vit:Transformer"
+
+# %% [markdown]
+# The constructor of the classifier is given, `forward` is yours:
+#
+# 1. cut the images into patches and project them with `self.patch_projection`;
+# 2. put `self.cls_token` in front of the sequence of every image;
+# 3. add `self.position_encoding`, which has one more position than there are patches;
+# 4. apply `self.transformer`;
+# 5. apply `self.output_head` to the class token, and to nothing else.
+
+# %% include="reference.vision.vit:ClassificationViT" write="ClassificationViT.forward"
+
+
+# %%
+def run_vit(inputs, settings):
+    """Apply the student's ViT with the public parameters."""
+    vit = ClassificationViT(**settings)
+    vit.load_state_dict(public_vectors["ClassificationViT.forward"]["state"])
+    return vit(inputs["images"])
+
+
+self_check("ClassificationViT.forward", run_vit)
+
+# %% [markdown]
+# ## Masking
+#
+# `index_sequence` is given: it picks elements of each sequence of a batch by their indices. Its most frequent use is
+# to shuffle sequences, and then to bring them back in order with the inverse permutation.
+
+# %% include="reference.vision.masking:index_sequence"
+
+# %% [markdown]
+# `random_masking` gets a permutation for each image. The patches that come first under it are kept, the others are
+# masked. Mind the two orders: `kept` is in shuffled order, `mask` in the original order of the patches.
+
+# %% include="reference.vision.masking:random_masking" write="random_masking"
+
+
+# %%
+def run_random_masking(inputs, settings):
+    """Apply the student's masking to the public sequence."""
+    return random_masking(inputs["x"], settings["keep_length"], inputs["ids_shuffle"])
+
+
+self_check("random_masking", run_random_masking)
+
+# %% [markdown]
+# `restore_masked` goes the other way: kept patches and stand-ins for the masked ones, both in shuffled order, become
+# one sequence in the original order.
+
+# %% include="reference.vision.masking:restore_masked" write="restore_masked"
+
+
+# %%
+def run_restore_masked(inputs, settings):
+    """Apply the student's restoring to the public sequences."""
+    return restore_masked(inputs["kept_x"], inputs["masked_x"], inputs["ids_restore"])
+
+
+self_check("restore_masked", run_restore_masked)
+
+# %% [markdown]
+# ## The masked autoencoder
+#
+# The constructor and `forward` are given. Three methods are yours.
+#
+# - `forward_encoder`: patchify, project, add positions, *then* mask, put the class token first, encode. The class token
+#   has no position here. Without `ids_shuffle`, draw a random permutation for each image, on the device of the images.
+# - `forward_decoder`: project to the decoder's width, set the class token aside, restore the full sequence with
+#   `self.masked_tokens` in the gaps, add positions, put the class token first again, decode, drop the class token,
+#   project to pixels.
+# - `forward_encoder_representation`: the encoder with nothing masked, for use after the pretraining.
+
+# %% include="reference.vision.autoencoder:MaskedAutoEncoder" write="MaskedAutoEncoder.forward_encoder, MaskedAutoEncoder.forward_decoder, MaskedAutoEncoder.forward_encoder_representation"
+
+# %% include="grader.release.vectors:build_autoencoder"
+
+
+# %%
+def public_autoencoder(key, settings):
+    """Build the student's autoencoder with the public parameters of a check."""
+    mae = build_autoencoder(settings)
+    mae.load_state_dict(public_vectors[key]["state"])
+    return mae
+
+
+def run_encoder(inputs, settings):
+    """Encode the public images."""
+    mae = public_autoencoder("MaskedAutoEncoder.forward_encoder", settings)
+    return mae.forward_encoder(inputs["images"], inputs["ids_shuffle"])
+
+
+def run_decoder(inputs, settings):
+    """Decode the public embeddings."""
+    mae = public_autoencoder("MaskedAutoEncoder.forward_decoder", settings)
+    return mae.forward_decoder(inputs["encoder_embeddings"], inputs["ids_restore"])
+
+
+def run_representation(inputs, settings):
+    """Represent the public images."""
+    mae = public_autoencoder("MaskedAutoEncoder.forward_encoder_representation", settings)
+    return mae.forward_encoder_representation(inputs["images"])
+
+
+self_check("MaskedAutoEncoder.forward_encoder", run_encoder)
+self_check("MaskedAutoEncoder.forward_decoder", run_decoder)
+self_check("MaskedAutoEncoder.forward_encoder_representation", run_representation)
+
+# %% [markdown]
+# ## A classifier on the autoencoder
+#
+# Feed the class token of the unmasked representation to `self.output_head`. With `self.detach` only the head may
+# learn (a *linear probe*): no gradient may reach `self.mae`. Without it everything learns (*fine-tuning*).
+
+# %% include="reference.vision.classifier:ClassificationMAE" write="ClassificationMAE.forward"
+
+
+# %%
+def run_classifier(inputs, settings):
+    """Classify the public images with the student's autoencoder and head."""
+    settings = dict(settings)
+    classifier = ClassificationMAE(mae=build_autoencoder(settings.pop("mae")), **settings)
+    classifier.load_state_dict(public_vectors["ClassificationMAE.forward"]["state"])
+    return classifier(inputs["images"])
+
+
+self_check("ClassificationMAE.forward", run_classifier)
+
+# %% [markdown]
+# # Part 2: training
+#
+# Nothing is left to write. The cells below download CIFAR-10, train, and keep the accuracies in `output`. Set the
+# numbers of epochs lower for a first try; what you hand in should come from the numbers as given. Aim for accuracies of
+# at least 0.65 (vision transformer), 0.30 (linear probe) and 0.70 (fine-tuned autoencoder).
+
+# %% tags=["training"]
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import torchvision
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+torch_device = "cuda" if torch.cuda.is_available() else "cpu"
+data_path = "./data"
+model_path = "mae_pretrained.pt"
+batch_size = 128
+vit_epochs = 10
+mae_epochs = 20
+linear_epochs = 20
+finetune_epochs = 20
+
+# %% tags=["training"]
+channel_mean, channel_std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+test_transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(channel_mean, channel_std)])
+train_transform = transforms.Compose([transforms.RandomHorizontalFlip(), test_transform])
+train_set = torchvision.datasets.CIFAR10(data_path, train=True, download=True, transform=train_transform)
+test_set = torchvision.datasets.CIFAR10(data_path, train=False, download=True, transform=test_transform)
+train_batches = DataLoader(train_set, batch_size=batch_size, shuffle=True, num_workers=2)
+test_batches = DataLoader(test_set, batch_size=batch_size, num_workers=2)
+
+# %% [markdown]
+# The training loops are given. The loss of the autoencoder counts masked patches only: what the encoder has seen is no
+# achievement to repeat.
+
+# %% tags=["training"] include="reference.vision.training:Batches,TrainingSettings,VIT_SETTINGS,PRETRAINING_SETTINGS,make_optimizer,print_epoch,train_classifier,accuracy"
+
+# %% tags=["training"] include="reference.vision.training:reconstruction_loss,random_permutations,pretrain"
+
+# %% [markdown]
+# ## The vision transformer, from scratch
+
+# %% tags=["training"]
+vit = ClassificationViT(n_classes=10)
+vit_settings = TrainingSettings(learning_rate=1e-3, weight_decay=1e-9, epochs=vit_epochs)
+train_classifier(vit, train_batches, settings=vit_settings, device=torch_device, on_epoch=print_epoch)
+output["vit_acc"] = accuracy(vit, test_batches, device=torch_device)
+print(f"vision transformer: test accuracy {output['vit_acc']:.3f}")
+
+# %% [markdown]
+# ## Pretraining the masked autoencoder
+#
+# The pretrained parameters are saved in `mae_pretrained.pt`, which is part of your submission. The two classifiers
+# below start from that file, so you can come back to them without pretraining again.
+
+# %% tags=["training"]
+mae = MaskedAutoEncoder(Transformer(256, n_layers=4), Transformer(128, n_layers=2))
+mae_settings = TrainingSettings(learning_rate=1e-4, weight_decay=0.05, epochs=mae_epochs)
+pretrain(mae, train_batches, settings=mae_settings, device=torch_device, on_epoch=print_epoch)
+torch.save(mae.state_dict(), model_path)
+
+# %% [markdown]
+# What does it paint? Each row shows a test image, what the encoder saw of it, and the reconstruction.
+
+# %% tags=["training"]
+mae.eval()
+with torch.no_grad():
+    images = next(iter(test_batches))[0][:6].to(torch_device)
+    predicted, mask = mae(images)
+hidden = mask.bool().unsqueeze(-1)
+patches = patchify(images, mae.patch_size)
+seen = unpatchify(patches.masked_fill(hidden, 0.0), mae.patch_size)
+painted = unpatchify(torch.where(hidden, predicted, patches), mae.patch_size)
+
+figure, axes = plt.subplots(len(images), 3, figsize=(5, 1.7 * len(images)), squeeze=False)
+std, mean = torch.tensor(channel_std), torch.tensor(channel_mean)
+for row, pictures in zip(axes, zip(images, seen, painted)):
+    for axis, picture, title in zip(row, pictures, ("image", "seen", "painted")):
+        axis.imshow((picture.cpu().permute(1, 2, 0) * std + mean).clamp(0, 1).numpy())
+        axis.set_title(title, fontsize=8)
+        axis.axis("off")
+plt.show()
+
+# %% [markdown]
+# ## Linear probe
+#
+# How good is the representation as it is? Only a linear layer on top of it is trained.
+
+
+# %% tags=["training"]
+def pretrained_autoencoder():
+    """Build the autoencoder of the homework and load the pretrained parameters."""
+    mae = MaskedAutoEncoder(Transformer(256, n_layers=4), Transformer(128, n_layers=2))
+    mae.load_state_dict(torch.load(model_path, weights_only=True, map_location="cpu"))
+    return mae
+
+
+linear = ClassificationMAE(n_classes=10, mae=pretrained_autoencoder(), detach=True)
+linear_settings = TrainingSettings(learning_rate=1e-4, weight_decay=1e-9, epochs=linear_epochs)
+train_classifier(linear, train_batches, settings=linear_settings, device=torch_device, on_epoch=print_epoch)
+output["mae_linear_acc"] = accuracy(linear, test_batches, device=torch_device)
+print(f"linear probe: test accuracy {output['mae_linear_acc']:.3f}")
+
+# %% [markdown]
+# ## Fine-tuning
+#
+# Now the encoder may move, too. Compare the result with that of the vision transformer trained from scratch.
+
+# %% tags=["training"]
+tuned = ClassificationMAE(n_classes=10, mae=pretrained_autoencoder(), detach=False)
+finetune_settings = TrainingSettings(learning_rate=1e-4, weight_decay=1e-9, epochs=finetune_epochs)
+train_classifier(tuned, train_batches, settings=finetune_settings, device=torch_device, on_epoch=print_epoch)
+output["mae_finetune_acc"] = accuracy(tuned, test_batches, device=torch_device)
+print(f"fine-tuned: test accuracy {output['mae_finetune_acc']:.3f}")
+
+# %% [markdown]
+# # Hand in
+#
+# Save the notebook first, then run the next cell. It writes `autograder.pt` with your results and packs it into
+# `hw4_submission.zip` together with the notebooks and modules of this folder and the pretrained model. On Colab the
+# notebook itself lies in your Drive or can be downloaded (File → Download): put it into the zip if the cell says that
+# it found none.
+
+# %%
+import zipfile
+from pathlib import Path
+
+submission_folder = Path(".")
+torch.save({"output": output}, submission_folder / "autograder.pt")
+expected_keys = [*public_vectors, "vit_acc", "mae_linear_acc", "mae_finetune_acc"]
+notebooks = sorted(submission_folder.glob("*.ipynb"))
+extra_files = [submission_folder / name for name in ("autograder.pt", "mae_pretrained.pt")]
+
+with zipfile.ZipFile(submission_folder / "hw4_submission.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    for path in [*notebooks, *sorted(submission_folder.glob("*.py")), *extra_files]:
+        if path.is_file():
+            archive.write(path, path.name)
+
+for key in expected_keys:
+    if key not in output:
+        print(f"Missing in autograder.pt: {key}. Run the cell that computes it.")
+if not notebooks:
+    print("Missing in the zip: your notebook. Put it into the folder, or into the zip, before you hand in.")
+if not (submission_folder / "mae_pretrained.pt").is_file():
+    print("Missing in the zip: mae_pretrained.pt. Run the pretraining.")
+print("Wrote hw4_submission.zip.")

@@ -1,0 +1,200 @@
+"""The vision notebook as students run it: its self-checks, its training cells and the zip that it writes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import types
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from grader.release import edit_notebook, solved_notebook, template_notebook, write_vectors
+from grader.release.notebooks import NotebookNode
+
+WRITTEN = [
+    "patchify",
+    "unpatchify",
+    "ClassificationViT.forward",
+    "random_masking",
+    "restore_masked",
+    "MaskedAutoEncoder.forward_encoder",
+    "MaskedAutoEncoder.forward_decoder",
+    "MaskedAutoEncoder.forward_encoder_representation",
+    "ClassificationMAE.forward",
+]
+# id: (the self-check that must speak, text of the solved notebook, its replacement, words of the verdict)
+MISTAKES = {
+    "wrong values": (
+        "restore_masked",
+        "    shuffled = torch.cat([kept_x, masked_x], dim=1)\n",
+        "    shuffled = torch.cat([masked_x, kept_x], dim=1)\n",
+        "values are wrong (relative error",
+    ),
+    "wrong shape": (
+        "ClassificationViT.forward",
+        "self.output_head(tokens[:, 0])",
+        "self.output_head(tokens)",
+        "logits should have shape (2, 10), but has shape (2, 65, 10).",
+    ),
+    "a shape that broadcasts": (
+        "ClassificationMAE.forward",
+        "logits: torch.Tensor = self.output_head(cls_token)\n",
+        "logits: torch.Tensor = self.output_head(cls_token)[:1]\n",
+        "logits should have shape (2, 10), but has shape (1, 10).",
+    ),
+    "not finite": (
+        "unpatchify",
+        "    return pixels.reshape(batch, channels, side * patch_size, side * patch_size)",
+        "    return pixels.reshape(batch, channels, side * patch_size, side * patch_size) * float('nan')",
+        "images has 6144 values that are NaN or infinite.",
+    ),
+    "not a tensor": (
+        "patchify",
+        "    return pixels.reshape(batch, rows * columns, channels * patch_size * patch_size)",
+        "    return None",
+        "patches should be a torch.Tensor, but is of type NoneType.",
+    ),
+    "too few values": (
+        "random_masking",
+        "    return kept, mask, ids_restore",
+        "    return kept, mask",
+        "should return kept, mask, ids_restore, but returned 2 value(s).",
+    ),
+    "a small difference": (
+        "MaskedAutoEncoder.forward_decoder",
+        "decoded = self.decoder(torch.cat([cls_token, patches], dim=1))",
+        "decoded = self.decoder(torch.cat([0 * cls_token, patches], dim=1))",
+        "values are wrong (relative error",
+    ),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run inside an empty folder with the public vectors."""
+    write_vectors(tmp_path / "public_vectors.pt")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_cells(
+    notebook: NotebookNode, *, training: bool = False, last: str = ""
+) -> tuple[dict[str, Any], str]:
+    """Run a notebook's cells in order, stop after the one that contains `last`, return names and output."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        for cell in notebook.cells:
+            if cell.cell_type == "code" and (training or "training" not in cell.metadata.get("tags", [])):
+                exec(compile(cell.source, cell.id, "exec"), namespace)
+                if last and last in cell.source:
+                    break
+    return namespace, printed.getvalue()
+
+
+def test_solved_notebook_passes_its_self_checks(folder: Path) -> None:
+    """Every self-check says correct, and its result is kept under the key that autograder.pt needs."""
+    namespace, printed = run_cells(solved_notebook("MAE_student"))
+
+    assert [line for line in printed.splitlines() if "correct" in line] == [
+        f"{name}: correct on the public inputs." for name in WRITTEN
+    ]
+    assert list(namespace["output"]) == WRITTEN
+    assert len(namespace["output"]["random_masking"]) == 3
+    assert torch.load(folder / "autograder.pt", weights_only=True)["output"].keys() == set(WRITTEN)
+
+
+def test_template_says_not_implemented(folder: Path) -> None:
+    """The untouched template runs through, says what is missing, and keeps no result."""
+    namespace, printed = run_cells(template_notebook("MAE_student"))
+
+    for name in WRITTEN:
+        assert f"{name}: not checked, {name} is not implemented yet." in printed
+    assert namespace["output"] == {}
+    assert torch.load(folder / "autograder.pt", weights_only=True) == {"output": {}}
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_self_check_says_in_words_what_is_wrong(mistake: str) -> None:
+    """A mistake gets a sentence from its own self-check, and is not called correct."""
+    name, old, new, words = MISTAKES[mistake]
+
+    notebook = edit_notebook(solved_notebook("MAE_student"), {old: new})
+    _, printed = run_cells(notebook, last=f'self_check("{name}"')
+
+    (verdict,) = [line for line in printed.splitlines() if line.startswith(f"{name}:")]
+    assert words in verdict
+    assert "correct on" not in verdict
+
+
+@pytest.mark.usefixtures("folder")
+def test_tolerance_has_two_sides() -> None:
+    """Rounding passes, with int and bool masks too; a difference just above the tolerance does not."""
+    namespace, _ = run_cells(template_notebook("MAE_student"))
+    describe, tolerance = namespace["describe_difference"], namespace["check_tolerance"]
+    expected = torch.randn(100, generator=torch.Generator().manual_seed(0))
+    mask = torch.tensor([1.0, 0.0, 1.0])
+
+    assert describe("x", expected * (1 + 0.9 * tolerance), expected) is None
+    assert "wrong" in describe("x", expected * (1 + 1.1 * tolerance), expected)
+    assert describe("mask", mask.bool(), mask) is None
+    assert describe("mask", mask.long(), mask) is None
+    assert "infinite" in describe("x", expected.index_fill(0, torch.tensor([3]), torch.inf), expected)
+
+
+def test_last_cell_packs_what_lies_beside_it(folder: Path) -> None:
+    """The zip holds notebooks, modules, results and model; the messages name what is missing."""
+    (folder / "mine.ipynb").write_text("{}")
+    (folder / "helpers.py").write_text("")
+    _, first = run_cells(solved_notebook("MAE_student"))
+    (folder / "mae_pretrained.pt").write_bytes(b"model")
+    _, second = run_cells(solved_notebook("MAE_student"))
+
+    with zipfile.ZipFile(folder / "hw4_submission.zip") as archive:
+        names = archive.namelist()
+    assert names == ["mine.ipynb", "helpers.py", "autograder.pt", "mae_pretrained.pt"]
+    assert "Missing in the zip: mae_pretrained.pt" in first
+    assert "Missing in the zip" not in second
+    assert "Missing in autograder.pt: vit_acc." in second
+
+
+def fake_torchvision() -> dict[str, types.ModuleType]:
+    """Return modules that stand in for torchvision: a data set of 8 random images, transforms left out."""
+    torchvision, transforms = types.ModuleType("torchvision"), types.ModuleType("torchvision.transforms")
+    data = TensorDataset(torch.randn(8, 3, 32, 32), torch.arange(8))
+    torchvision.datasets = types.SimpleNamespace(CIFAR10=lambda *_, **__: data)  # type: ignore[attr-defined]
+    for name in ("Compose", "ToTensor", "Normalize", "RandomHorizontalFlip"):
+        setattr(transforms, name, lambda *_: None)
+    torchvision.transforms = transforms  # type: ignore[attr-defined]
+    return {"torchvision": torchvision, "torchvision.transforms": transforms}
+
+
+def test_training_cells_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a tiny data set, every training cell runs, and the submission is complete."""
+    for name, module in fake_torchvision().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    plt.switch_backend("agg")
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    names = ("vit_epochs = 10", "mae_epochs = 20", "linear_epochs = 20", "finetune_epochs = 20")
+    shorter = {text: f"{text.split()[0]} = 1" for text in names}
+    in_process = {
+        "shuffle=True, num_workers=2": "shuffle=True",
+        "batch_size=batch_size, num_workers=2": "batch_size=4",
+    }
+
+    notebook = edit_notebook(solved_notebook("MAE_student"), shorter | in_process)
+    namespace, printed = run_cells(notebook, training=True)
+
+    assert {"vit_acc", "mae_linear_acc", "mae_finetune_acc"} <= namespace["output"].keys()
+    assert "epoch 1: training loss" in printed
+    assert "Missing in autograder.pt" not in printed
+    saved = torch.load(folder / "mae_pretrained.pt", weights_only=True)
+    assert saved.keys() == namespace["mae"].state_dict().keys()

@@ -1,0 +1,300 @@
+"""One part of the homework: who answers it, and the plan for every name that it asks for (worker side)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grader.intake.choose import closeness, nearest
+from grader.intake.definitions import Block, Namespace, base_names, class_members
+from grader.intake.documents import Document
+from grader.intake.names import display_name, quoted
+from grader.intake.report import (
+    MAX_CELLS,
+    MAX_LABEL_CHARACTERS,
+    MAX_NAME_CHARACTERS,
+    MAX_NAMES,
+    MAX_NOTE_CHARACTERS,
+    MAX_PLAN_STEPS,
+    Note,
+)
+from grader.intake.statements import is_stub
+
+# How good a file's answer to a wanted name is. What is only imported counts less than what is written there
+# (the module may hold the definition itself) and more than a stub.
+_REAL, _IMPORTED, _STUB = 3.0, 1.5, 1.0
+
+# A file that still has the name it was handed out under is preferred to a slightly fuller copy: without this,
+# the copy-paste classification module of part (g) wins over that of part (h) by having one more function.
+_TEMPLATE_NAME_BONUS = 1.25
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A document, how good its answers are by name (classes for dotted names), and where it ranks."""
+
+    document: Document
+    space: Namespace
+    quality: Mapping[str, float]
+    rank: tuple[float, float, int]
+
+
+def survey_part(
+    part: str,
+    wanted: Sequence[str],
+    documents: Sequence[Document],
+    templates: Sequence[str],
+    notes: list[Note],
+    *,
+    characters: int,
+) -> tuple[dict[str, Any], list[list[str]]]:
+    """
+    Return a part's code as it goes into the survey, and the (part, file) pairs of the files it came from.
+
+    Each name is taken from the file that answers it best; where several answer equally, from the one that
+    ranks first by all that the part asks for. What the name needs comes from the same file, and only what
+    that lacks from others. All cells together hold `characters` at most; what needs more counts as missing.
+    """
+    roots = list(dict.fromkeys(name.split(".")[0] for name in wanted))
+    members = {root: [name.split(".")[1] for name in wanted if name.startswith(root + ".")] for root in roots}
+    stars = {display_stem(document): _public_names(document) for document in documents if document.is_module}
+    ranked = _ranked(documents, members, templates, stars)
+    table = _Table(characters)
+    homes = _plan_all(wanted, roots, ranked, stars, table)
+    missing = _missing(wanted, homes, ranked, table)
+    primary = [candidate for candidate in ranked if candidate in homes.values()]
+    _say_what_was_chosen(part, primary, ranked, notes)
+    broken = _broken(_concerned(primary, ranked, roots), table, notes)
+    not_run = _not_run(roots, homes, ranked, table)
+    _say_what_is_not_run({name: label for name, label in not_run.items() if name in roots}, notes)
+    code = {
+        "cells": table.cells,
+        "plans": table.plans,
+        "missing": missing,
+        "not_run": dict(list(not_run.items())[:MAX_NAMES]),
+        "broken": dict(list(broken.items())[:MAX_NAMES]),
+    }
+    return code, [[part, display_name(candidate.document.name)] for candidate in primary]
+
+
+def display_stem(document: Document) -> str:
+    """Return a module's own name, as the last piece of an import has it."""
+    return document.name.rsplit(".", 1)[0]
+
+
+class _Table:
+    """The cells that plans refer to, each once, and the plans."""
+
+    def __init__(self, characters: int) -> None:
+        self._characters_left = characters
+        self.cells: list[list[str]] = []
+        self.plans: dict[str, list[list[int]]] = {}
+        self.unresolved: dict[str, Namespace] = {}
+        self._index: dict[int, int] = {}
+
+    def add(self, root: str, wanted: Sequence[str], space: Namespace) -> None:
+        """Plan a name, and the dotted names below it, in a namespace."""
+        steps, unresolved = space.plan(root)
+        blocks = {id(space.blocks[step.block]): space.blocks[step.block] for step in steps}
+        new = [block for key, block in blocks.items() if key not in self._index]
+        size = sum(len(block.source) for block in new)
+        if not steps or len(steps) > MAX_PLAN_STEPS or len(self.cells) + len(new) > MAX_CELLS:
+            return
+        if size > self._characters_left:
+            return
+        self._characters_left -= size
+        plan = [[self._cell(space.blocks[step.block]), step.statement] for step in steps]
+        for name in wanted:
+            if name == root or name.startswith(root + "."):
+                self.plans[name] = plan
+        for name in unresolved:
+            self.unresolved.setdefault(name, space)
+
+    def _cell(self, block: Block) -> int:
+        if id(block) not in self._index:
+            self._index[id(block)] = len(self.cells)
+            self.cells.append([block.label, block.source])
+        return self._index[id(block)]
+
+
+def _plan_all(
+    wanted: Sequence[str],
+    roots: Sequence[str],
+    ranked: Sequence[_Candidate],
+    stars: Mapping[str, frozenset[str]],
+    table: _Table,
+) -> dict[str, _Candidate]:
+    """Plan every name in the namespace of its best file, and return these files."""
+    homes: dict[str, _Candidate] = {}
+    spaces: dict[_Candidate, Namespace] = {}
+    for root in roots:
+        home = max(ranked, key=lambda candidate: candidate.quality[root], default=None)
+        if home is None or home.quality[root] == 0:
+            continue
+        homes[root] = home
+        if home not in spaces:
+            others = [other.document.blocks for other in reversed(ranked) if other is not home]
+            spaces[home] = Namespace([*others, home.document.blocks], stars=stars)
+        table.add(root, wanted, spaces[home])
+    return homes
+
+
+def _say_what_is_not_run(labels: Mapping[str, str], notes: list[Note]) -> None:
+    for name, label in labels.items():
+        text = f"`{name}` is only made in {quoted(label)}, in a loop or a call that the grader does not run."
+        notes.append(Note("not-run", text + " Move its definition to the top level of a cell."))
+
+
+def _public_names(document: Document) -> frozenset[str]:
+    names = Namespace([document.blocks]).bound_names()
+    return frozenset(name for name in names if not name.startswith("_"))
+
+
+def _ranked(
+    documents: Sequence[Document],
+    members: Mapping[str, Sequence[str]],
+    templates: Sequence[str],
+    stars: Mapping[str, frozenset[str]],
+) -> list[_Candidate]:
+    """Return all documents, those that answer most of the part first."""
+    candidates = []
+    for order, document in enumerate(documents):
+        space = Namespace([document.blocks], stars=stars)
+        quality = {root: _quality(space, root, members[root]) for root in members}
+        near = closeness(document.path, templates)
+        total = sum(quality.values()) * (_TEMPLATE_NAME_BONUS if near == 1.0 else 1.0)
+        candidates.append(_Candidate(document, space, quality, (-total, -near, order)))
+    return sorted(candidates, key=lambda candidate: candidate.rank)
+
+
+def _quality(space: Namespace, root: str, attributes: Sequence[str]) -> float:
+    statement = space.last_binding(root)
+    if statement is None:
+        return 0.0
+    if statement.is_import:
+        return _IMPORTED
+    if is_stub(statement.node):
+        return _STUB
+    found = class_members(space, root) if attributes else None
+    if found is None:
+        return _REAL
+    written = sum(attribute in found and not found[attribute] for attribute in attributes)
+    return _STUB + (_REAL - _STUB) * written / len(attributes)
+
+
+def _missing(
+    wanted: Sequence[str], homes: Mapping[str, _Candidate], ranked: Sequence[_Candidate], table: _Table
+) -> dict[str, str | None]:
+    """Return the names that nothing defines, each with the nearest name that something does."""
+    defined = _own_names(ranked)
+    missing: dict[str, str | None] = {}
+    for name in wanted:
+        root, _, attribute = name.partition(".")
+        if name not in table.plans:
+            near = nearest(root, defined - set(wanted))
+            missing[name] = None if near is None else near[:MAX_NAME_CHARACTERS]
+        elif attribute:
+            found = class_members(homes[root].space, root)
+            for other in ranked:
+                # A base class may be in another file.
+                if found is not None and attribute not in found and _inherits_elsewhere(homes[root], root, other):
+                    found = {**found, attribute: False}
+            if found is not None and attribute not in found:
+                near = nearest(attribute, set(found) - {other.partition(".")[2] for other in wanted})
+                missing[name] = None if near is None else near[:MAX_NAME_CHARACTERS]
+    return missing
+
+
+def _inherits_elsewhere(home: _Candidate, root: str, other: _Candidate) -> bool:
+    """Return whether a class has a base that another document defines as a class."""
+    if other is home:
+        return False
+    bases = {
+        base
+        for _, statement in home.space.steps
+        if isinstance(statement.node, ast.ClassDef) and statement.node.name == root
+        for base in base_names(statement.node)
+    }
+    return any(class_members(other.space, base) is not None for base in bases - {root})
+
+
+def _own_names(ranked: Sequence[_Candidate]) -> set[str]:
+    """
+    Return the functions and classes that the documents define themselves, and other names that hold
+    callables.
+    """
+    names = set()
+    for candidate in ranked:
+        for name in candidate.space.bound_names():
+            statement = candidate.space.last_binding(name)
+            if statement is not None and not statement.is_import and not name.startswith("_"):
+                names.add(name)
+    return names
+
+
+def _say_what_was_chosen(
+    part: str, primary: Sequence[_Candidate], ranked: Sequence[_Candidate], notes: list[Note]
+) -> None:
+    """Say which files answered a part, where there were others that could have."""
+    passed_over = [
+        candidate
+        for candidate in ranked
+        if candidate not in primary and any(value > _IMPORTED for value in candidate.quality.values())
+    ]
+    if not primary or (len(primary) == 1 and not passed_over):
+        return
+    text = f"For the {part} part, code was taken from {_listed(primary)}."
+    if passed_over:
+        text += f" {_listed(passed_over)} could have answered it too and was not used."
+    notes.append(Note("chosen", text))
+
+
+def _listed(candidates: Sequence[_Candidate]) -> str:
+    shown = [quoted(candidate.document.path) for candidate in candidates[:4]]
+    more = f" and {len(candidates) - 4} more" if len(candidates) > 4 else ""
+    return ", ".join(shown) + more
+
+
+def _concerned(primary: Sequence[_Candidate], ranked: Sequence[_Candidate], roots: Sequence[str]) -> list[_Candidate]:
+    """Return the documents whose breakages matter: those used, modules, and those that lost a wanted name."""
+    concerned = []
+    for candidate in ranked:
+        lost = {name for block in candidate.document.blocks for piece in block.broken for name in piece.names}
+        if candidate in primary or candidate.document.is_module or lost & set(roots) or not primary:
+            concerned.append(candidate)
+    return concerned
+
+
+def _broken(candidates: Sequence[_Candidate], table: _Table, notes: list[Note]) -> dict[str, str]:
+    """Return what does not compile, by the names lost to it, and say so cell by cell."""
+    broken: dict[str, str] = {}
+    for candidate in candidates:
+        for block in candidate.document.blocks:
+            for breakage in block.broken:
+                place = f"line {breakage.line}: " if breakage.line else ""
+                where = f"{block.label}, {place}{breakage.message}"[:MAX_NOTE_CHARACTERS]
+                lost = [name for name in breakage.names if candidate.space.last_binding(name) is None]
+                broken.update({name: where for name in lost if len(name) <= MAX_NAME_CHARACTERS})
+                names = ", ".join(quoted(name) for name in lost[:5])
+                cost = f" It costs {names}." if lost else ""
+                text = f"{quoted(block.label)} does not compile ({place}{breakage.message}).{cost}"
+                notes.append(Note("broken-cell", text))
+    return {name: where for name, where in broken.items() if name not in table.plans}
+
+
+def _not_run(
+    roots: Sequence[str], homes: Mapping[str, _Candidate], ranked: Sequence[_Candidate], table: _Table
+) -> dict[str, str]:
+    """
+    Return names that plans or questions need, and that only code which is not run makes -> label of its cell.
+    """
+    found: dict[str, str] = {}
+    spaces = {name: [space] for name, space in table.unresolved.items()}
+    spaces.update({root: [candidate.space for candidate in ranked] for root in roots if root not in homes})
+    for name in sorted(spaces):
+        labels = [label for space in spaces[name] if (label := space.blocked_in(name)) is not None]
+        if labels and len(name) <= MAX_NAME_CHARACTERS:
+            found[name] = labels[0][:MAX_LABEL_CHARACTERS]
+    return found

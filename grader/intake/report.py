@@ -1,0 +1,285 @@
+"""What the trusted process believes of a survey: every field checked for type, range and size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grader.errors import SubmissionError
+from grader.intake.names import safe_text
+from grader.wire import Caps as WireCaps
+from grader.wire import Message
+
+Bytes = npt.NDArray[np.uint8]
+
+ROLES = ("autograder", "saved_model")
+NOTE_KINDS = (
+    "archive",  # a zip that could not be read, or only in part
+    "broken-cell",  # code that does not compile
+    "chosen",  # which of several files was used
+    "damaged",  # a notebook or module that could not be read, or only in part
+    "empty",  # nothing to grade
+    "left-out",  # a file that was not looked at
+    "not-run",  # a name that is made where the grader does not run code
+    "shadowed",  # a module with the name of an installed one
+    "skipped-cell",  # a cell in another language
+)
+
+MAX_NOTES = 60
+MAX_NOTE_CHARACTERS = 500
+MAX_LABEL_CHARACTERS = 100
+MAX_NAME_CHARACTERS = 200
+MAX_CELLS = 4_000  # of one part, needed ones only
+MAX_CELL_CHARACTERS = 1_000_000
+MAX_CODE_CHARACTERS = 4_000_000  # of all cells and modules together
+MAX_NAMES = 2_000
+MAX_PLAN_STEPS = 5_000
+MAX_MODULES = 500
+MAX_FILE_BYTES = 64 * 2**20
+
+# What to allow the surveying worker's answer on the wire: as JSON, a character takes up to twelve bytes.
+SURVEY_CAPS = WireCaps(header_bytes=12 * MAX_CODE_CHARACTERS + 2**23, body_bytes=2 * MAX_FILE_BYTES, arrays=2)
+
+
+@dataclass(frozen=True)
+class Note:
+    """One or two sentences for the student; `kind` is one of NOTE_KINDS, `text` is safe as markdown."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """
+    One notebook cell, or one whole .py file, exactly as it is to be compiled.
+
+    `label` is for people: "MAE_student.ipynb, code cell 12" (counted over code cells from 1) or "helpers.py".
+    Line numbers of `source` are those the student sees in the cell.
+    """
+
+    label: str
+    source: str
+
+
+Plan = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Code:
+    """
+    What one part of the homework needs from the submission.
+
+    Args:
+        cells: the cells that any plan refers to.
+        plans: wanted name -> (cell, statement) pairs to run in this order in an empty namespace; a statement
+            is an index into `ast.parse(cells[cell].source).body`. A dotted name has the plan of its class.
+        missing: wanted name without a plan, or dotted name that its class lacks -> the nearest name found, if
+            any.
+        not_run: name -> label of the cell that makes it, where only code that the grader does not run does so
+            (a loop, a `with` that trains, a test call). A later NameError about it is explained by this.
+        broken: name -> where and why the code that defines it does not compile.
+    """
+
+    cells: tuple[Cell, ...]
+    plans: Mapping[str, Plan]
+    missing: Mapping[str, str | None]
+    not_run: Mapping[str, str]
+    broken: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Intake:
+    """
+    All that the later rooms know of a submission.
+
+    Args:
+        parts: part of the homework -> its code.
+        modules: dotted module name -> source; every parent package of a dotted name is present, perhaps
+            empty.
+        tensors: "autograder" and "saved_model", where handed in -> (bytes,) uint8, the file as it is.
+        used: (part or role, file) pairs: what was taken from where.
+        notes: what the student should know about how the submission was read.
+    """
+
+    parts: Mapping[str, Code]
+    modules: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    tensors: Mapping[str, Bytes] = field(default_factory=lambda: MappingProxyType({}))
+    used: tuple[tuple[str, str], ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def read_survey(message: Message, *, notes: Sequence[Note] = ()) -> Intake:
+    """
+    Turn a worker's survey into an Intake, believing nothing about it.
+
+    Args:
+        message: what the worker sent; its content is as untrusted as the submission.
+        notes: what the trusted side has to say already (from `collect`); they come first.
+
+    Raises:
+        SubmissionError: the message is not a survey, or one of its fields is out of bounds.
+    """
+    try:
+        return _intake(message, tuple(notes))
+    except (_MalformedError, RecursionError):
+        raise SubmissionError(
+            happened="The submission could not be read.",
+            try_next="Download your notebook again, check that it opens in Jupyter, and upload the zip anew.",
+        ) from None
+
+
+def fingerprint(intake: Intake) -> bytes:
+    """Return 32 bytes that depend on the code only: not on file names, nor on how the files were packed."""
+    digest = hashlib.sha256()
+    for part in sorted(intake.parts):
+        code = intake.parts[part]
+        for name in sorted(code.plans):
+            _feed(digest, "plan", part, name)
+            for cell, statement in code.plans[name]:
+                _feed(digest, code.cells[cell].source, str(statement))
+    for source in sorted(set(intake.modules.values())):
+        _feed(digest, "module", source)
+    return digest.digest()
+
+
+def _feed(digest: Any, *texts: str) -> None:
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
+
+
+class _MalformedError(Exception):
+    """The message is not a survey."""
+
+
+def _intake(message: Message, notes: tuple[Note, ...]) -> Intake:
+    if message.kind != "survey":
+        raise _MalformedError("kind")
+    meta = _mapping(message.meta, limit=10)
+    if set(meta) != {"parts", "modules", "used", "notes"}:
+        raise _MalformedError("fields")
+    parts = {name: _code(value) for name, value in _mapping(meta["parts"], limit=20).items()}
+    modules = {
+        _module_name(name): _text(value, limit=MAX_CELL_CHARACTERS)
+        for name, value in _mapping(meta["modules"], limit=MAX_MODULES).items()
+    }
+    characters = sum(len(source) for source in modules.values())
+    characters += sum(len(cell.source) for code in parts.values() for cell in code.cells)
+    if characters > MAX_CODE_CHARACTERS:
+        raise _MalformedError("total")
+    used = tuple(_pair_of_text(pair) for pair in _sequence(meta["used"], limit=MAX_NAMES))
+    said = tuple(_note(value) for value in _sequence(meta["notes"], limit=MAX_NOTES))
+    return Intake(
+        parts=MappingProxyType(parts),
+        modules=MappingProxyType(modules),
+        tensors=MappingProxyType(_tensors(message.arrays)),
+        used=used,
+        notes=(notes + said)[:MAX_NOTES],
+    )
+
+
+def _code(value: object) -> Code:
+    meta = _mapping(value, limit=10)
+    if set(meta) != {"cells", "plans", "missing", "not_run", "broken"}:
+        raise _MalformedError("fields of a part")
+    cells = tuple(_cell(pair) for pair in _sequence(meta["cells"], limit=MAX_CELLS))
+    plans = {name: _plan(steps, cells) for name, steps in _mapping(meta["plans"], limit=MAX_NAMES).items()}
+    missing = {
+        name: None if near is None else _shown(near, limit=MAX_NAME_CHARACTERS)
+        for name, near in _mapping(meta["missing"], limit=MAX_NAMES).items()
+    }
+    return Code(
+        cells=cells,
+        plans=MappingProxyType(plans),
+        missing=MappingProxyType(missing),
+        not_run=_labels(meta["not_run"], limit=MAX_LABEL_CHARACTERS),
+        broken=_labels(meta["broken"], limit=MAX_NOTE_CHARACTERS),
+    )
+
+
+def _labels(value: object, *, limit: int) -> Mapping[str, str]:
+    labels = {name: _shown(label, limit=limit) for name, label in _mapping(value, limit=MAX_NAMES).items()}
+    return MappingProxyType(labels)
+
+
+def _cell(value: object) -> Cell:
+    label, source = _exactly_two(value)
+    return Cell(_shown(label, limit=MAX_LABEL_CHARACTERS), _text(source, limit=MAX_CELL_CHARACTERS))
+
+
+def _plan(value: object, cells: Sequence[Cell]) -> Plan:
+    steps = []
+    for step in _sequence(value, limit=MAX_PLAN_STEPS):
+        cell, statement = _exactly_two(step)
+        if type(cell) is not int or type(statement) is not int:
+            raise _MalformedError("plan")
+        if not 0 <= cell < len(cells) or not 0 <= statement < len(cells[cell].source):
+            raise _MalformedError("plan")  # a statement takes a character of source at least
+        steps.append((cell, statement))
+    return tuple(steps)
+
+
+def _note(value: object) -> Note:
+    kind, text = _exactly_two(value)
+    if kind not in NOTE_KINDS:
+        raise _MalformedError("note")
+    return Note(str(kind), _shown(text, limit=MAX_NOTE_CHARACTERS))
+
+
+def _tensors(arrays: object) -> dict[str, Bytes]:
+    tensors = _mapping(arrays, limit=len(ROLES))
+    for role, array in tensors.items():
+        if role not in ROLES or type(array) is not np.ndarray or array.dtype != np.uint8 or array.ndim != 1:
+            raise _MalformedError("file")
+        if array.size > MAX_FILE_BYTES:
+            raise _MalformedError("file")
+    return tensors
+
+
+def _module_name(name: str) -> str:
+    if not all(piece.isidentifier() for piece in name.split(".")):
+        raise _MalformedError("module")
+    return name
+
+
+def _pair_of_text(value: object) -> tuple[str, str]:
+    role, file = _exactly_two(value)
+    return _shown(role, limit=MAX_NAME_CHARACTERS), _shown(file, limit=MAX_LABEL_CHARACTERS)
+
+
+def _shown(value: object, *, limit: int) -> str:
+    return safe_text(_text(value, limit=10 * limit), limit=limit)
+
+
+def _text(value: object, *, limit: int) -> str:
+    if type(value) is not str or len(value) > limit:
+        raise _MalformedError("text")
+    return value
+
+
+def _exactly_two(value: object) -> Sequence[Any]:
+    pair = _sequence(value, limit=2)
+    if len(pair) != 2:
+        raise _MalformedError("pair")
+    return pair
+
+
+def _sequence(value: object, *, limit: int) -> Sequence[Any]:
+    if not isinstance(value, list | tuple) or len(value) > limit:
+        raise _MalformedError("list")
+    return value
+
+
+def _mapping(value: object, *, limit: int) -> dict[str, Any]:
+    if type(value) is not dict or len(value) > limit:
+        raise _MalformedError("object")
+    if not all(type(key) is str and len(key) <= MAX_NAME_CHARACTERS for key in value):
+        raise _MalformedError("object")
+    return value

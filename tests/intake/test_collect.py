@@ -1,0 +1,157 @@
+"""Opening what was handed in: which files, how many bytes, and nothing that is not a regular file."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grader.errors import StaffError
+from grader.intake.caps import DEFAULT_CAPS
+from grader.intake.collect import collect
+
+
+def write(root: Path, files: Mapping[str, bytes]) -> Path:
+    """Write files below a folder and return it."""
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return root
+
+
+def test_a_folder_gives_its_files_of_interest(tmp_path: Path) -> None:
+    """Notebooks, modules, tensors and zips at any depth are mapped; caches and data are not looked at."""
+    write(
+        tmp_path,
+        {"a.ipynb": b"1", "d/b.py": b"22", "d/e/c.PT": b"3", "x.zip": b"PK", "data.bin": b"0", "e.py": b""}
+        | {"__pycache__/f.py": b"0", ".ipynb_checkpoints/a.ipynb": b"0", "._a.ipynb": b"0"},
+    )
+
+    found = collect(tmp_path)
+
+    assert {name: data.tobytes() for name, data in found.files.items()} == {
+        "a.ipynb": b"1", "d/b.py": b"22", "d/e/c.PT": b"3", "e.py": b"", "x.zip": b"PK"
+    }  # fmt: skip
+    assert all(data.dtype == np.uint8 and data.ndim == 1 for data in found.files.values())
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("hw.zip", "hw.zip"), ("a.ipynb", "a.ipynb"), ("upload", "upload.zip")]
+)
+def test_a_single_file_is_a_submission(
+    tmp_path: Path, name: str, key: str, zipped: Callable[[Mapping[str, bytes]], bytes]
+) -> None:
+    """A zip, a notebook, and a zip without its suffix are taken as they are."""
+    write(tmp_path, {name: zipped({"a.py": b"x"})})
+
+    assert set(collect(tmp_path / name).files) == {key}
+
+
+def test_a_missing_path_is_the_staffs_error(tmp_path: Path) -> None:
+    """A path that does not exist, or a file of another kind, is the caller's mistake."""
+    write(tmp_path, {"a.txt": b"x"})
+
+    with pytest.raises(StaffError, match=r"could not be opened: No such file"):
+        collect(tmp_path / "nothing")
+    with pytest.raises(StaffError, match="neither a zip nor a notebook"):
+        collect(tmp_path / "a.txt")
+
+
+def test_an_empty_folder_is_an_empty_submission(tmp_path: Path) -> None:
+    """Nothing handed in is a submission too, with a note."""
+    found = collect(tmp_path)
+
+    assert not found.files
+    assert [note.kind for note in found.notes] == ["empty"]
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    """Links to files and folders are left out, with a note where they pose as code."""
+    secret = write(tmp_path / "outside", {"secret.py": b"secret"})
+    inside = write(tmp_path / "inside", {"a.py": b"x"})
+    (inside / "b.py").symlink_to(secret / "secret.py")
+    (inside / "folder").symlink_to(secret)
+    (inside / "loop").symlink_to(inside)
+
+    found = collect(inside)
+
+    assert set(found.files) == {"a.py"}
+    assert ["`b.py`" in note.text for note in found.notes] == [True]
+
+
+def test_pipes_and_sockets_do_not_block(tmp_path: Path) -> None:
+    """A pipe or a socket named like a notebook is left out without being opened for reading."""
+    os.mkfifo(tmp_path / "a.ipynb")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(tmp_path / "b.py"))
+
+        found = collect(tmp_path)
+
+    assert not found.files
+    assert [note.kind for note in found.notes] == ["left-out", "left-out"]
+
+
+@pytest.mark.parametrize(("size", "is_taken"), [(100, True), (101, False)])
+@pytest.mark.parametrize(
+    ("name", "cap"), [("a.py", "file_bytes"), ("a.zip", "archive_bytes"), ("a.pt", "collected_bytes")]
+)
+def test_caps_of_bytes(tmp_path: Path, name: str, cap: str, size: int, is_taken: bool) -> None:
+    """A file of exactly the cap is taken, one byte more leaves a note."""
+    write(tmp_path, {name: b"x" * size})
+
+    found = collect(tmp_path, replace(DEFAULT_CAPS, **{cap: 100}))
+
+    assert (name in found.files) is is_taken
+    assert bool(found.notes) is not is_taken
+
+
+def test_code_comes_before_bulk(tmp_path: Path) -> None:
+    """Where not everything fits, notebooks are kept and the largest zip goes."""
+    write(tmp_path, {"a.zip": b"x" * 90, "b.ipynb": b"x" * 20, "c.pt": b"x" * 30})
+
+    found = collect(tmp_path, replace(DEFAULT_CAPS, collected_bytes=100))
+
+    assert set(found.files) == {"b.ipynb", "c.pt"}
+    assert "`a.zip`" in found.notes[0].text
+
+
+@pytest.mark.parametrize(("count", "is_whole"), [(4, True), (5, False)])
+def test_cap_of_entries(tmp_path: Path, count: int, is_whole: bool) -> None:
+    """Beyond the cap of entries the walk stops with a note."""
+    write(tmp_path, {f"{i}.py": b"x" for i in range(count)})
+
+    found = collect(tmp_path, replace(DEFAULT_CAPS, entries=5))
+
+    assert (len(found.files) == count) is is_whole
+    assert bool(found.notes) is not is_whole
+
+
+@pytest.mark.parametrize(("depth", "is_taken"), [(2, True), (3, False)])
+def test_cap_of_depth(tmp_path: Path, depth: int, is_taken: bool) -> None:
+    """Files below the deepest folder allowed are not looked for."""
+    write(tmp_path, {"d/" * depth + "a.py": b"x"})
+
+    assert bool(collect(tmp_path, replace(DEFAULT_CAPS, depth=2)).files) is is_taken
+
+
+def test_names_that_are_no_text_can_be_sent(tmp_path: Path) -> None:
+    """A file name of arbitrary bytes becomes a name without surrogates."""
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.py")).write_bytes(b"x")
+
+    (name,) = collect(tmp_path).files
+
+    assert name.encode() == b"a\\xff.py"
+
+
+def test_an_archive_of_another_kind_is_told(tmp_path: Path) -> None:
+    """A lone .rar is named in a note that says what to upload instead."""
+    write(tmp_path, {"hw.rar": b"Rar!"})
+
+    assert "`hw.rar` was not opened" in collect(tmp_path).notes[0].text

@@ -1,0 +1,153 @@
+"""Notebooks as tools and accidents leave them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from grader.intake.notebook import MAX_CODE_CELLS, read_notebook
+from grader.intake.report import MAX_CELL_CHARACTERS
+
+
+def sources(data: bytes) -> list[str]:
+    """Return the code of a notebook."""
+    return [cell.source for cell in read_notebook("n.ipynb", data)[0]]
+
+
+def test_cells_are_numbered_among_code_cells(notebook: Callable[..., bytes]) -> None:
+    """Markdown does not count."""
+    cells, notes = read_notebook("n.ipynb", notebook("a = 1\nb = 2", "c = 3"))
+
+    assert [(cell.number, cell.source) for cell in cells] == [(1, "a = 1\nb = 2"), (2, "c = 3")]
+    assert notes == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_encodings(encoding: str) -> None:
+    """UTF-8 and UTF-16 are read with and without a byte order mark."""
+    text = json.dumps({"cells": [{"cell_type": "code", "source": "x = 'é'"}]}, ensure_ascii=False)
+
+    assert sources(text.encode(encoding)) == ["x = 'é'"]
+
+
+def test_format_3() -> None:
+    """Format 3 keeps cells in worksheets and code in `input`."""
+    sheet = {"cells": [{"cell_type": "code", "input": ["a\n", "b"]}, {"cell_type": "heading", "source": "h"}]}
+
+    assert sources(json.dumps({"nbformat": 3, "worksheets": [sheet, None, {"cells": 3}]}).encode()) == [
+        "a\nb"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ([], []),
+        (3, []),
+        (None, []),
+        ({}, []),
+        ({"cells": None}, []),
+        ({"cells": {"0": {}}}, []),
+        ({"cells": [None, 3, [], {}]}, []),
+        ({"cells": [{"cell_type": "code"}]}, [""]),
+        ({"cells": [{"cell_type": "code", "source": None}]}, [""]),
+        ({"cells": [{"cell_type": "code", "source": 7}]}, [""]),
+        ({"cells": [{"cell_type": "code", "source": ["a\n", None, 3, "b"]}]}, ["a\nb"]),
+        ({"cells": [{"cell_type": "raw", "source": "x"}]}, []),
+        ({"cells": [{"cell_type": ["code"], "source": "x"}]}, []),
+        ({"cells": [{"cell_type": "code", "source": "a\r\nb\rc"}]}, ["a\nb\nc"]),
+        ({"cells": [{"cell_type": "code", "source": "x = '\ud83d'"}]}, ["x = '\ufffd'"]),
+    ],
+)
+def test_odd_documents(document: Any, expected: list[str]) -> None:
+    """Whatever is valid JSON gives cells or none, without a note."""
+    cells, notes = read_notebook("n.ipynb", json.dumps(document).encode())
+
+    assert [cell.source for cell in cells] == expected
+    assert notes == []
+
+
+def test_a_truncated_notebook_keeps_its_whole_cells(notebook: Callable[..., bytes]) -> None:
+    """After an interrupted upload the cells before the cut are used, and the note says where it is."""
+    data = notebook("a = 1", "b = 2", "c = 3")
+
+    cells, notes = read_notebook("n.ipynb", data[: data.index(b"c = 3")])
+
+    assert [cell.source for cell in cells] == ["a = 1", "b = 2"]
+    assert notes[0].text.startswith("`n.ipynb` is not a valid notebook (line 1, column ")
+    assert "its 2 whole code cells" in notes[0].text
+
+
+def test_a_conflict_inside_costs_one_cell(notebook: Callable[..., bytes]) -> None:
+    """Damage in the middle costs the cell that it is in."""
+    data = notebook("a = 1", "b = 2", "c = 3").replace(b'"b = 2"', b"<<<<<<< HEAD")
+
+    assert sources(data) == ["a = 1", "c = 3"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"   ",
+        b"\xff\xfe",
+        b"\0\0\0",
+        b"<html>",
+        b'{"cells": [',
+        b"\x89PNG\r\n",
+        b"version https://git-lfs",
+    ],
+)
+def test_what_is_no_notebook_is_told(data: bytes) -> None:
+    """A file without a cell gives a note and no exception."""
+    cells, notes = read_notebook("n.ipynb", data)
+
+    assert cells == []
+    assert [note.kind for note in notes] == ["damaged"]
+
+
+def test_parser_bombs_cost_nothing_else() -> None:
+    """Deep nesting costs its own cell; numbers of any length and NaN cost nothing."""
+    deep = '{"cell_type": "code", "source": "d", "metadata": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    long = '{"cell_type": "code", "execution_count": ' + "9" * 5000 + ', "source": "b", "x": [NaN, Infinity]}'
+    fine = '{"cell_type": "code", "source": "a"}'
+
+    assert sources(f'{{"cells": [{fine}, {long}]}}'.encode()) == ["a", "b"]
+    assert sources(f'{{"cells": [{fine}, {deep}, {long}]}}'.encode()) == ["a", "b"]
+
+
+def test_code_hides_nowhere_else() -> None:
+    """Only the sources of code cells are read: not metadata, attachments, outputs or strings."""
+    trick = {"cell_type": "code", "source": "hidden"}
+    cell = {
+        "cell_type": "code",
+        "source": "x",
+        "metadata": {"cells": [trick]},
+        "outputs": [json.dumps(trick)],
+    }
+    text = json.dumps({"metadata": {"cells": [trick]}, "cells": [cell]})
+
+    assert sources(text.encode()) == ["x"]
+
+
+@pytest.mark.parametrize(("extra", "count"), [(0, 1), (1, 0)])
+def test_cap_of_a_cell(extra: int, count: int, notebook: Callable[..., bytes]) -> None:
+    """A cell of the cap's length is read, one character more leaves a note."""
+    cells, notes = read_notebook("n.ipynb", notebook("#" * (MAX_CELL_CHARACTERS + extra)))
+
+    assert len(cells) == count
+    assert len(notes) == 1 - count
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_cap_of_cells(extra: int) -> None:
+    """Cells beyond the cap are left out with a note."""
+    cell = {"cell_type": "code", "source": ""}
+
+    cells, notes = read_notebook("n.ipynb", json.dumps({"cells": [cell] * (MAX_CODE_CELLS + extra)}).encode())
+
+    assert len(cells) == MAX_CODE_CELLS
+    assert len(notes) == extra

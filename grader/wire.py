@@ -142,7 +142,7 @@ def _wire_array(name: str, array: Array) -> Array:
 
 def _parse_header(header: bytes, caps: Caps) -> tuple[str, dict[str, Any], list[Any]]:
     try:
-        content = json.loads(header.decode("ascii"), parse_constant=_refuse_constant)
+        content = json.loads(header.decode("ascii"), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise WireError(f"the header is not JSON: {type(error).__name__}") from None
     if not isinstance(content, dict) or set(content) != {"kind", "meta", "arrays"}:
@@ -155,8 +155,12 @@ def _parse_header(header: bytes, caps: Caps) -> tuple[str, dict[str, Any], list[
     return kind, meta, described
 
 
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not JSON")
+def _finite(text: str) -> float:
+    """Read a number; 1e999, which Python takes for infinity, is refused together with Infinity and NaN."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a number of JSON")
+    return value
 
 
 def _parse_array(item: object) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
@@ -171,6 +175,8 @@ def _parse_array(item: object) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
         raise WireError(f"array {name!r} has no usable shape")
     if any(type(size) is not int or not 0 <= size < 2**40 for size in shape):
         raise WireError(f"array {name!r} has a size that is not a small non-negative integer")
+    if math.prod(size for size in shape if size) >= 2**56:
+        raise WireError(f"array {name!r} has a shape that no array can have")  # numpy refuses it even where it is empty
     return name, np.dtype(dtype).newbyteorder("<"), tuple(shape)
 
 
@@ -188,7 +194,10 @@ def _receive_exactly(connection: socket.socket, size: int, wait: Callable[[], No
     view = memoryview(data)
     while view:
         wait()
-        count = connection.recv_into(view, min(len(view), 1 << 20))
+        try:
+            count = connection.recv_into(view, min(len(view), 1 << 20))
+        except ConnectionResetError:
+            count = 0  # it closed with something of ours unread
         if count == 0:
             raise EOFError("the other side closed the connection")
         view = view[count:]

@@ -1,0 +1,62 @@
+"""What a worker may use, and the resource limits of the kernel that hold it to that."""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    What one worker may use.
+
+    Args:
+        wall_s: seconds from its start until it is ended, whatever it does.
+        memory_mib: address space on top of what the zygote has already (imported libraries).
+        processes: processes and threads of the worker's uid together. Under 64, OpenMP cannot start its
+            threads on a machine with many cores, which looks like a crash of the student's code.
+        file_mib: size of the largest file it may write.
+        scratch_mib: bytes in its scratch folder, watched every tenth of a second.
+        scratch_entries: files and folders in its scratch folder.
+    """
+
+    wall_s: float = 20.0
+    memory_mib: int = 1024
+    processes: int = 64
+    file_mib: int = 16
+    scratch_mib: int = 64
+    scratch_entries: int = 500
+
+
+def apply(limits: Limits, *, memory: bool) -> None:
+    """
+    Hold the calling process and its children to the limits; they can only be lowered from here on.
+
+    Args:
+        limits: what is allowed.
+        memory: limit the address space too. CUDA reserves a huge one, so there the parent watches the
+            resident memory instead.
+    """
+    _lower(resource.RLIMIT_CPU, int(limits.wall_s) + 1)
+    _lower(resource.RLIMIT_NPROC, limits.processes)
+    _lower(resource.RLIMIT_FSIZE, limits.file_mib * _MIB)
+    _lower(resource.RLIMIT_NOFILE, 256)
+    _lower(resource.RLIMIT_CORE, 0)
+    if memory:
+        _lower(resource.RLIMIT_AS, _address_space_bytes() + limits.memory_mib * _MIB)
+
+
+def _lower(kind: int, value: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+def _address_space_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[0]) * os.sysconf("SC_PAGESIZE")

@@ -1,0 +1,109 @@
+"""
+Ending every process that a worker left behind, daemons and fork bombs included.
+
+`killpg` misses what called setsid, and killing processes one by one loses the race against a fork bomb. One
+`kill(-1, SIGKILL)` does not: the kernel signals every process that the sender may signal in one pass, and a fork
+under way notices the pending signal before it returns. The sender has the worker's uid as effective uid only;
+its real and saved uid are the sweeper's own, so that nothing with the worker's uid may signal it first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+_PATIENCE_S = 5.0
+
+
+def become_subreaper() -> None:
+    """Make the calling process the parent of every orphan among its descendants."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "cannot become a subreaper")
+
+
+def end_processes(uid: int | None, *, session: int, sweeper_uid: int, spare: Collection[int]) -> int:
+    """
+    End and reap whatever a worker left behind.
+
+    Args:
+        uid: the worker's own uid; None without root, where only its session and the orphans are found.
+        session: the worker's session id, its pid.
+        sweeper_uid: a uid that no other process has.
+        spare: pids of other workers, which are still at work.
+
+    Returns:
+        How many processes there were.
+
+    Raises:
+        TimeoutError: processes are left after several seconds.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    found: set[int] = set()
+    while living := set(_of_uid(uid) if uid is not None else _of_session(session)) - set(spare):
+        found |= living
+        if uid is not None:
+            _signal_all_of(uid, sweeper_uid)
+        else:
+            _signal_each(living)
+        _reap(spare)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{len(living)} processes of a worker cannot be ended")
+    return len(found)
+
+
+def _signal_all_of(uid: int, sweeper_uid: int) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setresuid(sweeper_uid, uid, sweeper_uid)
+            os.kill(-1, signal.SIGKILL)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def _signal_each(pids: Collection[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it may have gone by itself
+            os.kill(pid, signal.SIGKILL)
+
+
+def _reap(spare: Collection[int]) -> None:
+    """Collect the orphans that have ended, but leave other workers to whoever waits for them."""
+    time.sleep(0.001)
+    for pid, fields in _stat_of_all():
+        if fields[0] == "Z" and int(fields[1]) == os.getpid() and pid not in spare:
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _of_uid(uid: int) -> Iterator[int]:
+    for pid in _pids():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            status = Path(f"/proc/{pid}/status").read_text()
+            if str(uid) in status.partition("Uid:")[2].partition("\n")[0].split():
+                yield pid
+
+
+def _of_session(session: int) -> Iterator[int]:
+    for pid, (_, parent, _, its_session, *_) in _stat_of_all():
+        orphan_with_own_session = int(parent) == os.getpid() and int(its_session) == pid
+        if int(its_session) == session or orphan_with_own_session:
+            yield pid
+
+
+def _stat_of_all() -> Iterator[tuple[int, list[str]]]:
+    """Pid of each process with state, parent, process group, session and what follows (proc(5))."""
+    for pid in _pids():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield pid, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]

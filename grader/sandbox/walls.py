@@ -1,0 +1,129 @@
+"""The walls around one worker: which of them this machine offers, and how they are raised."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.errors import StaffError
+from grader.sandbox import landlock, limits, syscalls
+
+# What a program needs that student code imports: the interpreter's libraries and a few harmless files.
+_READABLE = (
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/bin",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/fonts",
+    "/etc/mime.types",
+)
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_OOM_SCORE = "1000"
+
+
+@dataclass(frozen=True)
+class Walls:
+    """
+    Which walls stand around every worker of a run.
+
+    Args:
+        own_uid: a fresh numeric uid for each worker; needs root.
+        seccomp: the compiled filter, or None where libseccomp is missing.
+        landlock: whether files off the list are out of reach.
+        chroot: whether an empty folder becomes the root, in place of Landlock.
+        limit_memory: whether the address space is limited (not with CUDA, which reserves a huge one).
+    """
+
+    own_uid: bool
+    seccomp: bytes | None
+    landlock: bool
+    chroot: bool
+    limit_memory: bool
+
+    def describe(self) -> str:
+        """One line for staff: what stands, and what is missing."""
+        standing = {
+            "own uid": self.own_uid,
+            "resource limits": True,
+            "no new privileges": True,
+            "seccomp": self.seccomp is not None,
+            "chroot" if self.chroot else "Landlock": self.chroot or self.landlock,
+        }
+        present = ", ".join(name for name, stands in standing.items() if stands)
+        absent = ", ".join(name for name, stands in standing.items() if not stands)
+        return f"Sandbox: {present}." + (f" MISSING HERE: {absent}." if absent else "")
+
+
+def survey_machine(*, cuda: bool) -> Walls:
+    """
+    Find out which walls this machine offers.
+
+    Raises:
+        StaffError: the process is root and a wall that root must have is missing. Student code running as
+            root could do anything, so nothing is run at all.
+    """
+    root = os.geteuid() == 0
+    try:
+        seccomp = syscalls.compile_filter()
+    except (ImportError, OSError) as error:
+        if root:
+            raise StaffError(
+                happened=f"The seccomp filter cannot be built ({error}), so no student code was run.",
+                try_next="Install the Debian package libseccomp2 and run setup.sh again.",
+            ) from error
+        seccomp = None
+    has_landlock = landlock.abi() > 0
+    return Walls(
+        own_uid=root,
+        seccomp=seccomp,
+        landlock=has_landlock,
+        chroot=root and not has_landlock,
+        limit_memory=not cuda,
+    )
+
+
+def raise_walls(walls: Walls, *, uid: int, scratch: Path, allowed: limits.Limits) -> None:
+    """
+    Shut the calling process in, for good.
+
+    The order matters: what needs privilege comes first, the groups go before the user (setuid alone would
+    leave group 0), and seccomp comes last because it denies what the others use.
+
+    Args:
+        walls: which walls to raise.
+        uid: the numeric user and group that the process becomes, where `walls.own_uid`.
+        scratch: the one folder in which it may write; it becomes the current folder.
+        allowed: its resource limits.
+
+    Raises:
+        OSError: a wall could not be raised. The caller must end the process.
+    """
+    if walls.own_uid:
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+    limits.apply(allowed, memory=walls.limit_memory)
+    syscalls.forbid_new_privileges()
+    os.chdir(scratch)
+    if walls.landlock:
+        landlock.restrict(readable=_readable_paths(cuda=not walls.limit_memory), writable=[scratch])
+    elif walls.chroot:
+        os.chroot(scratch)
+        os.chdir("/")
+    if walls.own_uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        if os.getresuid() != (uid, uid, uid) or os.getresgid() != (uid, uid, uid) or os.getgroups():
+            raise PermissionError("the user or the groups were not dropped")
+    if walls.seccomp is not None:
+        syscalls.install_filter(walls.seccomp)
+
+
+def _readable_paths(*, cuda: bool) -> list[Path]:
+    interpreter = [sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()]
+    cuda_devices = [str(path) for path in Path("/dev").glob("nvidia*")] + ["/proc", "/sys"] if cuda else []
+    return [Path(path) for path in dict.fromkeys([*interpreter, *_READABLE, *_DEVICES, *cuda_devices])]

@@ -1,0 +1,83 @@
+"""A worker: a process forked for one task, shut in before it sees the task, gone after it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from grader import wire
+from grader.sandbox.limits import Limits
+from grader.sandbox.walls import Walls, raise_walls
+
+# A task gets what it was asked and the connection (to call back for lent helpers); its answer is sent home.
+Task = Callable[[wire.Message, socket.socket], wire.Message]
+
+READY = "ready"
+BROKEN_WALL = "broken-wall"
+OUT_OF_MEMORY = "out-of-memory"
+
+
+@dataclass(frozen=True)
+class Post:
+    """Where and how one worker works."""
+
+    task: str
+    uid: int
+    scratch: Path
+    limits: Limits
+
+
+def work(connection: socket.socket, post: Post, walls: Walls, tasks: Mapping[str, Task]) -> NoReturn:
+    """
+    Be the worker: raise the walls, say so, take the one task, answer, end.
+
+    Nothing of the submission is here before the walls stand: the trusted process sends it only after READY.
+    The process leaves by os._exit, so nothing that student code registered to run at the end runs.
+    """
+    try:
+        _detach(connection)
+        _set_environment(post.scratch)
+        raise_walls(walls, uid=post.uid, scratch=post.scratch, allowed=post.limits)
+    except BaseException as error:  # whatever it was: without walls this process must not go on
+        wire.send(connection, wire.Message(BROKEN_WALL, {"error": f"{type(error).__name__}: {error}"}))
+        os._exit(1)
+    try:
+        wire.send(connection, wire.Message(READY))
+        request = wire.receive(connection, wire.TRUSTING)
+        wire.send(connection, tasks[post.task](request, connection))
+    except MemoryError:
+        wire.send(connection, wire.Message(OUT_OF_MEMORY))
+    except BaseException:  # student code may raise SystemExit or worse; the missing answer says enough
+        os._exit(1)
+    os._exit(0)
+
+
+def _detach(connection: socket.socket) -> None:
+    """Leave the zygote's session, descriptors and signal handlers behind."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    keep = connection.fileno()
+    os.closerange(3, keep)
+    os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _set_environment(scratch: Path) -> None:
+    home = str(scratch)
+    os.environ.clear()
+    os.environ.update(
+        HOME=home,
+        TMPDIR=home,
+        PATH="/usr/local/bin:/usr/bin:/bin",
+        LANG="C.UTF-8",
+        MPLBACKEND="Agg",
+        USER="student",
+    )

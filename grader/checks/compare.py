@@ -1,0 +1,120 @@
+"""
+Compare a student's array with the reference's: kind, shape, finiteness, then values.
+
+In this order, because a later step would hide what an earlier one shows: a wrong shape may broadcast, and NaN
+passes every `error > tolerance`. Values are compared by the norm of the difference relative to the norm of the
+reference: element-wise relative error reaches 0.17 between two right implementations, because elements near
+zero blow it up, while the norm-scaled error of right ones stays below 5e-7 in float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from grader.wire import Array
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """
+    How far a student's array may be from the reference's.
+
+    Args:
+        relative: largest norm of the difference, as a share of the reference's norm.
+        floor: the reference's norm counts as at least this times the square root of the number of elements, so
+            that an array of zeros can be met.
+        kind: "float" takes any real dtype that holds the values; "mask" takes bool, integers and floats of
+            exactly 0 and 1; "index" takes integers, and floats that are whole.
+    """
+
+    relative: float
+    floor: float = 1e-7
+    kind: str = "float"
+
+
+# Spread among right implementations: below 5e-7 (outputs) and 2e-5 (gradients through four layers). A wrong
+# one differs by 1e-2 or more. Both bounds lie between, nearer to the wrong side's order of magnitude than to rounding.
+VALUES = Tolerance(relative=1e-4)
+GRADIENTS = Tolerance(relative=1e-3)
+MASK = Tolerance(relative=0.0, kind="mask")
+INDEX = Tolerance(relative=0.0, kind="index")
+
+
+@np.errstate(over="ignore")  # a student's 1e300 is infinitely far off, and that is the right answer
+def compare(student: Array | None, reference: Array, tolerance: Tolerance, *, name: str) -> str:
+    """
+    Return what is wrong with a student's array as one or two sentences, or an empty string.
+
+    Args:
+        student: the array that the student's code gave; None if it gave none.
+        reference: what is right.
+        tolerance: how far they may be apart.
+        name: how the student knows the array.
+    """
+    if student is None:
+        return f"`{name}` did not come back."
+    if student.shape != reference.shape:
+        return f"`{name}` has shape {_shape(student)}; it should be {_shape(reference)}."
+    if student.size == 0:
+        return ""
+    mine = student.astype(np.float64)
+    right = reference.astype(np.float64)
+    not_finite = int(np.sum(~np.isfinite(mine)))
+    if not_finite:
+        return f"`{name}` has {_count(not_finite, student.size)} that are NaN or infinite."
+    if tolerance.kind == "float":
+        return _compare_values(mine, right, tolerance, name)
+    if tolerance.kind == "mask" and not np.all((mine == 0) | (mine == 1)):
+        return f"`{name}` should hold only 0 and 1; it holds {_some_values(mine)}."
+    if tolerance.kind == "index" and not np.all(mine == np.round(mine)):
+        return f"`{name}` should hold whole numbers; it holds {_some_values(mine)}."
+    return _describe(mine, right, mine != right, name)
+
+
+def relative_error(student: Array, reference: Array, floor: float) -> float:
+    """Return ‖student − reference‖ / max(‖reference‖, floor · √n), in float64."""
+    scale = max(float(np.linalg.norm(reference)), floor * float(np.sqrt(reference.size)))
+    return float(np.linalg.norm(student - reference)) / scale
+
+
+def _compare_values(mine: Array, right: Array, tolerance: Tolerance, name: str) -> str:
+    error = relative_error(mine, right, tolerance.floor)
+    if error <= tolerance.relative:
+        return ""
+    typical = max(float(np.sqrt(np.mean(right**2))), tolerance.floor)
+    wrong = np.abs(mine - right) > tolerance.relative * typical
+    return _describe(mine, right, wrong, name, relative=error)
+
+
+def _describe(mine: Array, right: Array, wrong: Array, name: str, *, relative: float | None = None) -> str:
+    count = int(np.sum(wrong))
+    if count == 0 and relative is None:
+        return ""
+    worst = np.unravel_index(int(np.argmax(np.abs(mine - right))), mine.shape)
+    place = ", ".join(str(int(index)) for index in worst)
+    at = f"at [{place}] " if place else ""
+    apart = "" if relative is None else f" The difference is {relative:.2g} of the right array's size."
+    return (
+        f"`{name}` has the right shape {_shape(mine)}, but {_count(count, mine.size)} differ. "
+        f"The worst is {at}where yours is {_number(mine[worst])} and {_number(right[worst])} is right.{apart}"
+    )
+
+
+def _count(count: int, total: int) -> str:
+    return f"all {total:,} elements" if count == total else f"{count:,} of {total:,} elements"
+
+
+def _shape(array: Array) -> str:
+    return str(tuple(array.shape))
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _some_values(array: Array) -> str:
+    values = np.unique(array)
+    listed = ", ".join(_number(value) for value in values[:3])
+    return listed + (", …" if len(values) > 3 else "")

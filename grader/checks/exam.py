@@ -1,0 +1,86 @@
+"""What a check consists of: the inputs to send, what must come back, and how that is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from grader.checks.compare import VALUES, Tolerance
+from grader.verdicts import Evidence
+from grader.wire import Array, Arrays
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of inputs and, by name, what the reference gives for them."""
+
+    inputs: Arrays
+    expected: Arrays
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Exam:
+    """
+    Everything one worker is asked, and the answers, which stay here.
+
+    Args:
+        settings: constructor arguments, sizes and flags for the probe.
+        state: parameters of the module, by the contract's names.
+        cases: inputs with the reference's answers.
+    """
+
+    settings: Mapping[str, Any]
+    state: Arrays
+    cases: Sequence[Case]
+
+
+@dataclass(frozen=True)
+class CaseAnswer:
+    """What a worker brought home for one case, still unjudged."""
+
+    arrays: Arrays
+
+    def get(self, name: str) -> Array | None:
+        """Return an array by name, or None."""
+        return self.arrays.get(name)
+
+
+Judge = Callable[["Check", Exam, Sequence[CaseAnswer]], Evidence]
+
+
+@dataclass(frozen=True)
+class Check:
+    """
+    One question's way of asking and judging.
+
+    Args:
+        key: "<function>.<aspect>", as the rubric names it.
+        part: "vision" or "metalearning".
+        function: the contract's name of what is judged.
+        aspect: output, gradient, behaviour, generality.
+        probe: the probe that asks.
+        wanted: names whose definitions the worker needs.
+        needs: names of helpers that may be lent if the student's own are wrong.
+        prepare: draws the inputs and computes the reference's answers.
+        judge: compares.
+        tolerances: for each output; `VALUES` where none is named.
+    """
+
+    key: str
+    part: str
+    function: str
+    aspect: str
+    probe: str
+    wanted: tuple[str, ...]
+    prepare: Callable[[torch.Generator], Exam]
+    judge: Judge
+    needs: tuple[str, ...] = ()
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+
+    def tolerance(self, name: str) -> Tolerance:
+        """Return the tolerance of an output."""
+        return self.tolerances.get(name, VALUES)

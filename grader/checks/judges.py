@@ -1,0 +1,120 @@
+"""The ways to judge that most questions share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from grader.checks.compare import GRADIENTS, Tolerance, compare
+from grader.checks.exam import CaseAnswer, Check, Exam
+from grader.verdicts import Evidence, failed, passed
+from grader.wire import Array
+
+_MANY = 4  # names listed in one sentence before it is cut
+
+
+def judge_outputs(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
+    """Every output equals the reference's, in every case; remarks if inputs were changed."""
+    for case, answer in zip(exam.cases, answers, strict=True):
+        findings = [
+            sentence
+            for name, expected in case.expected.items()
+            if (sentence := compare(answer.get(name), expected, check.tolerance(name), name=name))
+        ]
+        if findings:
+            return failed(*findings)
+    changed = changed_inputs(exam, answers)
+    notes = (
+        (f"Your function changes its argument `{changed[0]}` in place; callers rarely expect that.",) if changed else ()
+    )
+    return passed(notes=notes)
+
+
+def judge_gradients(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
+    """
+    Every gradient equals the reference's.
+
+    Expected arrays are named "gradient/<input or parameter>", and the outputs themselves, whose shapes are looked
+    at first: an output of the wrong shape has no gradient that could be compared.
+    """
+    for case, answer in zip(exam.cases, answers, strict=True):
+        outputs = {name: array for name, array in case.expected.items() if not name.startswith("gradient/")}
+        for name, expected in outputs.items():
+            mine = answer.get(name)
+            if mine is None or mine.shape != expected.shape:
+                return failed(compare(mine, expected, check.tolerance(name), name=name))
+        gradients = {
+            name.removeprefix("gradient/"): array for name, array in case.expected.items() if name not in outputs
+        }
+        cut = [name for name in gradients if answer.get(f"gradient/{name}") is None]
+        if cut:
+            return failed(
+                f"No gradient reaches {_list_names(cut)}.",
+                try_next="Look for `.detach()`, `.data`, `.item()`, `torch.no_grad()`, a detour through numpy, or a "
+                "parameter that your forward pass never uses.",
+            )
+        scale = _gradient_floor(gradients)
+        wrong = [
+            (name, sentence)
+            for name, expected in gradients.items()
+            if (sentence := compare(answer.get(f"gradient/{name}"), expected, scale, name=f"gradient of {name}"))
+        ]
+        if wrong:
+            names = _list_names([name for name, _ in wrong])
+            return failed(f"The gradient is wrong with respect to {names}.", wrong[0][1])
+    return passed()
+
+
+def judge_unchanged(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
+    """
+    Inputs are after the call what they were before.
+
+    Outputs need the right shapes and no more: a stub must not earn what any function that does nothing would.
+    """
+    for case, answer in zip(exam.cases, answers, strict=True):
+        for name, expected in case.expected.items():
+            mine = answer.get(name)
+            if mine is None or mine.shape != expected.shape:
+                return failed(compare(mine, expected, check.tolerance(name), name=name))
+    changed = changed_inputs(exam, answers)
+    if changed:
+        return failed(
+            f"After the call, {_list_names(changed)} is no longer what it was before.",
+            try_next="Build new tensors instead of writing into the arguments; `x[...] = 0` and methods whose "
+            "names end in `_` write in place.",
+        )
+    return passed()
+
+
+def changed_inputs(exam: Exam, answers: Sequence[CaseAnswer]) -> list[str]:
+    """Return the names of inputs that a call changed."""
+    return sorted(
+        {
+            name
+            for case, answer in zip(exam.cases, answers, strict=True)
+            for name, before in case.inputs.items()
+            if not name.startswith("cotangent/") and not _same(answer.get(f"after/{name}"), before)
+        }
+    )
+
+
+def _same(after: Array | None, before: Array) -> bool:
+    return after is not None and after.shape == before.shape and np.array_equal(after, before)
+
+
+def _gradient_floor(gradients: dict[str, Array]) -> Tolerance:
+    """
+    Tolerance whose floor is a thousandth of the typical gradient element.
+
+    Some gradients vanish in exact arithmetic (an attention key's bias shifts every score alike); what is left of
+    them is rounding, which no relative tolerance could hold.
+    """
+    squares = sum(float(np.sum(array.astype(np.float64) ** 2)) for array in gradients.values())
+    count = sum(array.size for array in gradients.values())
+    return Tolerance(GRADIENTS.relative, floor=1e-3 * float(np.sqrt(squares / max(count, 1))))
+
+
+def _list_names(names: Sequence[str]) -> str:
+    listed = ", ".join(f"`{name}`" for name in names[:_MANY])
+    return listed + (f" and {len(names) - _MANY} more" if len(names) > _MANY else "")

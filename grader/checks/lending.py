@@ -1,0 +1,169 @@
+"""
+The trusted side of lent helpers: answer a worker's calls with the reference, forward and backward.
+
+The worker is student code: it may send anything. Arguments over the caps or that make no sense to the reference
+are refused, and only the helpers that the question lends are answered. What one call can cost is bounded by its
+arguments' sizes: a model has the question's own settings, and indices have the shape of what they index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from grader.checks.tensors import to_arrays, to_tensors
+from grader.wire import Message
+from reference.vision.autoencoder import MaskedAutoEncoder
+from reference.vision.masking import random_masking, restore_masked
+from reference.vision.patches import patchify
+from reference.vision.vit import Transformer
+
+_MAX_CALLS = 64
+# Of all arguments of all calls together, because the calls' graphs are kept: the homework's autoencoder has four
+# million parameters, and a question has three cases at most.
+_MAX_ELEMENTS = 40_000_000
+_MAX_IMAGE_ELEMENTS = 100_000  # a question asks with less than ten thousand in a case
+
+Tensors = dict[str, torch.Tensor]
+
+
+class _RefusedError(Exception):
+    """A call that is not answered."""
+
+
+@dataclass
+class Lending:
+    """
+    Answers lent calls of one worker.
+
+    Args:
+        names: the helpers that are lent.
+        autoencoder: constructor arguments of the question's autoencoder, for a lent method of it.
+    """
+
+    names: Collection[str]
+    autoencoder: Mapping[str, Any] = field(default_factory=dict)
+    _calls: list[tuple[Tensors, tuple[torch.Tensor, ...]]] = field(default_factory=list)
+    _elements: int = 0
+    _image_elements: int = 0
+
+    def answer(self, request: Message) -> Message:
+        """Return the helper's outputs or gradients, or a refusal in words of ours."""
+        try:
+            self._count(request)
+            if request.meta.get("step") == "forward":
+                return self._forward(request)
+            return self._backward(request)
+        except (
+            _RefusedError,
+            RuntimeError,
+            ValueError,
+            TypeError,
+            LookupError,
+            ArithmeticError,
+            AttributeError,
+            AssertionError,
+            MemoryError,
+        ) as error:
+            reason = str(error) if isinstance(error, _RefusedError) else "the arguments do not fit the helper"
+            return Message("reply", {"refused": reason})
+
+    def _count(self, request: Message) -> None:
+        self._elements += sum(array.size for array in request.arrays.values())
+        self._image_elements += request.arrays["images"].size if "images" in request.arrays else 0
+        if self._elements > _MAX_ELEMENTS or self._image_elements > _MAX_IMAGE_ELEMENTS:
+            raise _RefusedError("the arguments are too large")
+
+    def _forward(self, request: Message) -> Message:
+        name = request.meta["name"]
+        if name not in self.names or len(self._calls) >= _MAX_CALLS:
+            raise _RefusedError("this helper is not lent here, or was called too often")
+        inputs = to_tensors(request.arrays)
+        for tensor in inputs.values():
+            tensor.requires_grad_(tensor.is_floating_point())
+        settings = self.autoencoder if name == _REPRESENTATION else request.meta["settings"]
+        outputs = _HELPERS[name](inputs, settings)
+        self._calls.append((inputs, outputs))
+        arrays = to_arrays({str(index): output for index, output in enumerate(outputs)})
+        return Message("reply", {"call": len(self._calls) - 1, "outputs": list(arrays)}, arrays)
+
+    def _backward(self, request: Message) -> Message:
+        inputs, outputs = self._calls[int(request.meta["call"])]
+        # A mask is a float too, so the worker sends a cotangent for it; it depends on no input.
+        cotangents = {
+            index: cotangent
+            for index, cotangent in to_tensors(request.arrays).items()
+            if outputs[int(index)].requires_grad
+        }
+        if not cotangents:
+            return Message("reply")
+        chosen = [outputs[int(index)] for index in cotangents]
+        wanted = {name: tensor for name, tensor in inputs.items() if tensor.requires_grad}
+        gradients = torch.autograd.grad(
+            chosen, list(wanted.values()), list(cotangents.values()), allow_unused=True, retain_graph=True
+        )
+        found = {name: g for name, g in zip(wanted, gradients, strict=True) if g is not None}
+        return Message("reply", {}, to_arrays(found))
+
+
+def _patchify(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    return (patchify(inputs["images"], int(settings["patch_size"])),)
+
+
+def _random_masking(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    _refuse_unless(inputs["ids_shuffle"].shape == inputs["x"].shape[:2])
+    return random_masking(inputs["x"], int(settings["keep_length"]), inputs["ids_shuffle"].long())
+
+
+def _restore_masked(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    kept_x, masked_x, ids_restore = inputs["kept_x"], inputs["masked_x"], inputs["ids_restore"]
+    _refuse_unless(tuple(ids_restore.shape) == (len(kept_x), kept_x.shape[1] + masked_x.shape[1]))
+    return (restore_masked(kept_x, masked_x, ids_restore.long()),)
+
+
+def _representation(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    encoder, decoder = _transformer(settings["encoder"]), _transformer(settings["decoder"])
+    sizes = {key: value for key, value in settings.items() if key not in ("encoder", "decoder")}
+    with torch.device("meta"):
+        model = MaskedAutoEncoder(encoder, decoder, **sizes)
+    state = {name.removeprefix("state/"): value for name, value in inputs.items() if name.startswith("state/")}
+    if {name: tuple(value.shape) for name, value in model.named_parameters()} != {
+        name: tuple(value.shape) for name, value in state.items()
+    }:
+        raise _RefusedError("the parameters do not fit the model")
+    bound = _Representation(model)
+    named = {f"model.{name}": value for name, value in state.items()}
+    return (torch.func.functional_call(bound, named, (inputs["images"],)),)
+
+
+class _Representation(torch.nn.Module):
+    """Makes forward_encoder_representation the forward pass, for functional_call."""
+
+    def __init__(self, model: MaskedAutoEncoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model.forward_encoder_representation(images)
+
+
+def _transformer(settings: Mapping[str, int]) -> Transformer:
+    with torch.device("meta"):
+        return Transformer(**settings)
+
+
+def _refuse_unless(fits: bool) -> None:
+    if not fits:
+        raise _RefusedError("the arguments do not fit the helper")
+
+
+_REPRESENTATION = "MaskedAutoEncoder.forward_encoder_representation"
+_HELPERS: dict[str, Callable[[Tensors, Mapping[str, Any]], tuple[torch.Tensor, ...]]] = {
+    "patchify": _patchify,
+    "random_masking": _random_masking,
+    "restore_masked": _restore_masked,
+    _REPRESENTATION: _representation,
+}

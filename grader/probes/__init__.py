@@ -1,0 +1,1 @@
+"""Probes: what is asked of student code, beside it, knowing no answers."""

@@ -1,0 +1,61 @@
+"""Describe, in the worker, an exception of student code: facts only, short enough to travel."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+from grader.probes.lending import LendingRefused
+from grader.probes.student import MissingName
+from grader.probes.values import UnusableValue, type_name
+
+_MAX_MESSAGE = 400
+_MAX_FRAMES = 6
+
+
+def describe(error: BaseException, labels: frozenset[str]) -> dict[str, Any]:
+    """
+    Return the facts of an exception as a JSON object.
+
+    Args:
+        error: what student code raised, or what was found wrong with its result.
+        labels: file names of the student's code; frames of other files are left out.
+    """
+    facts: dict[str, Any] = {
+        "type": type_name(error),
+        "message": _message(error),
+        "where": _frames(error, labels),
+    }
+    if isinstance(error, MissingName):
+        facts["kind"] = "missing"
+        facts["name"] = error.name
+        if error.__cause__ is not None:
+            facts["cause"] = describe(error.__cause__, labels)
+    elif isinstance(error, UnusableValue):
+        facts["kind"] = "value"
+        facts.update(name=error.name, problem=error.problem, got=error.got)
+    elif isinstance(error, LendingRefused):
+        facts["kind"] = "lending"
+    elif isinstance(error, NotImplementedError):
+        facts["kind"] = "not-implemented"
+    else:
+        facts["kind"] = "exception"
+        if isinstance(error, NameError):
+            facts["name"] = str(getattr(error, "name", ""))[:100]
+    return facts
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)[:_MAX_MESSAGE].encode("utf-8", "backslashreplace").decode("utf-8")
+    except Exception:  # __str__ is student code
+        return ""
+
+
+def _frames(error: BaseException, labels: frozenset[str]) -> list[dict[str, Any]]:
+    """The innermost frames in the student's code, outermost first."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in labels]
+    return [
+        {"label": frame.filename, "line": frame.lineno or 0, "function": frame.name[:100]}
+        for frame in frames[-_MAX_FRAMES:]
+    ]

@@ -1,0 +1,96 @@
+"""
+The worker's side of lent helpers: calls that go over the wire, forward and backward.
+
+Where a student's own helper is wrong, the function that builds on it is asked again with the right helper lent.
+The helper's body stays in the trusted process; here is only a function that sends its arguments and gets values.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import torch
+from torch import nn
+
+from grader import wire
+from grader.probes.values import to_array
+
+
+class LendingRefused(Exception):
+    """The trusted process did not answer a lent call: its arguments made no sense to the right helper."""
+
+
+class Lender:
+    """Makes lent calls over one connection."""
+
+    def __init__(self, connection: socket.socket, device: torch.device) -> None:
+        self._connection = connection
+        self.device = device
+
+    def call(self, name: str, settings: dict[str, Any], inputs: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+        """Return the right helper's outputs, differentiable with respect to every floating-point input."""
+        return list(
+            _LentCall.apply(  # type: ignore[no-untyped-call] # torch ships no type for it
+                self, name, settings, tuple(inputs), *inputs.values()
+            )
+        )
+
+    def exchange(self, meta: dict[str, Any], tensors: dict[str, torch.Tensor]) -> wire.Message:
+        """Send one request and wait for its answer."""
+        arrays = {name: to_array(name, tensor) for name, tensor in tensors.items()}
+        wire.send(self._connection, wire.Message("request", meta, arrays))
+        reply = wire.receive(self._connection, wire.TRUSTING)
+        if "refused" in reply.meta:
+            raise LendingRefused(reply.meta["refused"])
+        return reply
+
+
+class _LentCall(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, lender: Lender, name: str, settings: dict[str, Any], names: Any, *inputs: Any) -> Any:
+        reply = lender.exchange(
+            {"step": "forward", "name": name, "settings": settings}, dict(zip(names, inputs, strict=True))
+        )
+        ctx.lender, ctx.call, ctx.names = lender, reply.meta["call"], names
+        outputs = [torch.from_numpy(reply.arrays[key].copy()).to(lender.device) for key in reply.meta["outputs"]]
+        ctx.mark_non_differentiable(*(output for output in outputs if not output.is_floating_point()))
+        return tuple(outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        tensors = {f"{index}": tensor for index, tensor in enumerate(cotangents) if tensor is not None}
+        reply = ctx.lender.exchange({"step": "backward", "call": ctx.call}, tensors)
+        gradients = [
+            torch.from_numpy(reply.arrays[name].copy()).to(ctx.lender.device) if name in reply.arrays else None
+            for name in ctx.names
+        ]
+        return None, None, None, None, *gradients
+
+
+def lent_functions(lender: Lender) -> dict[str, Any]:
+    """Return stand-ins, with the contract's signatures, for every function that can be lent."""
+
+    def patchify(images: Any, patch_size: int = 4) -> Any:
+        return lender.call("patchify", {"patch_size": int(patch_size)}, {"images": images})[0]
+
+    def random_masking(x: Any, keep_length: int, ids_shuffle: Any) -> Any:
+        inputs = {"x": x, "ids_shuffle": ids_shuffle}
+        return tuple(lender.call("random_masking", {"keep_length": int(keep_length)}, inputs))
+
+    def restore_masked(kept_x: Any, masked_x: Any, ids_restore: Any) -> Any:
+        inputs = {"kept_x": kept_x, "masked_x": masked_x, "ids_restore": ids_restore}
+        return lender.call("restore_masked", {}, inputs)[0]
+
+    return {"patchify": patchify, "random_masking": random_masking, "restore_masked": restore_masked}
+
+
+def lent_representation(lender: Lender, settings: dict[str, Any]) -> Any:
+    """Return a stand-in for MaskedAutoEncoder.forward_encoder_representation that sends the parameters along."""
+
+    def forward_encoder_representation(self: nn.Module, images: Any) -> Any:
+        parameters = {f"state/{name}": value for name, value in self.named_parameters()}
+        name = "MaskedAutoEncoder.forward_encoder_representation"
+        return lender.call(name, settings, {"images": images, **parameters})[0]
+
+    return forward_encoder_representation

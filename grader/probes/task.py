@@ -1,0 +1,123 @@
+"""
+The task of a probing worker: build the student's namespace, run one probe on every case, send arrays home.
+
+Request: meta has probe, code, given, lent, settings, device and cases (a seed each); arrays are named
+"state/<parameter>", "<case>/<input>" and "<case>/cotangent/<output>". Answer: arrays named "<case>/<output>",
+"<case>/after/<input>" and "<case>/gradient/<input or parameter>"; a gradient that does not exist is not sent.
+Failure: meta as `failures.describe` gives it.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from typing import Any
+
+import numpy as np
+import torch
+
+from grader import wire
+from grader.probes import failures, vision
+from grader.probes.lending import Lender, lent_functions
+from grader.probes.student import Code, load
+from grader.probes.values import to_array
+
+ANSWER = "answer"
+FAILURE = "failure"
+
+
+def probe(request: wire.Message, connection: socket.socket) -> wire.Message:
+    """Run the probe that a request names; whatever student code raises becomes a FAILURE message."""
+    labels = frozenset(label for code in ("code", "given") for label, _ in request.meta[code]["cells"])
+    labels |= {f"{name.replace('.', '/')}.py" for name in request.meta["code"]["modules"]}
+    try:
+        return _probe(request, connection)
+    except MemoryError:
+        raise
+    except BaseException as error:  # whatever student code raises is the answer, SystemExit too
+        facts = failures.describe(error, labels)
+        if "can't allocate memory" in facts["message"]:  # torch raises RuntimeError for it
+            raise MemoryError from None
+        return wire.Message(FAILURE, facts)
+
+
+def _probe(request: wire.Message, connection: socket.socket) -> wire.Message:
+    meta = request.meta
+    lender = Lender(connection, torch.device(meta["device"]))
+    given = vars(load(_code(meta["given"]), {}).module) if meta["given"]["cells"] else {}
+    student = load(_code(meta["code"]), {name: given[name] for name in meta["given_names"] if name in given})
+    for name, function in lent_functions(lender).items():
+        if name in meta["lent"]:
+            student.replace(name, function)
+    arrays: wire.Arrays = {}
+    for index, seed in enumerate(meta["cases"]):
+        case = vision.Case(
+            student,
+            given,
+            meta["settings"],
+            _tensors(request.arrays, f"{index}/", lender.device),
+            _tensors(request.arrays, "state/", lender.device),
+            lender,
+            frozenset(meta["lent"]),
+        )
+        _seed_everything(seed)
+        arrays.update({f"{index}/{name}": array for name, array in _run_case(meta["probe"], case).items()})
+    return wire.Message(ANSWER, {}, arrays)
+
+
+def _run_case(probe_name: str, case: vision.Case) -> wire.Arrays:
+    cotangents = {
+        name.removeprefix("cotangent/"): case.inputs.pop(name)
+        for name in list(case.inputs)
+        if name.startswith("cotangent/")
+    }
+    if cotangents:
+        for tensor in case.inputs.values():
+            tensor.requires_grad_(tensor.is_floating_point())
+    arguments = dict(case.inputs)
+    result = vision.PROBES[probe_name](case)
+    arrays = {name: to_array(name, value) for name, value in result.outputs.items()}
+    arrays.update({f"after/{name}": to_array(name, tensor) for name, tensor in arguments.items()})
+    if cotangents:
+        targets = {name: tensor for name, tensor in arguments.items() if tensor.requires_grad}
+        gradients = _gradients(result, cotangents, {**targets, **result.parameters})
+        arrays.update({f"gradient/{name}": to_array(name, gradient) for name, gradient in gradients.items()})
+    return arrays
+
+
+def _gradients(
+    result: vision.Result, cotangents: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Gradients of sum(outputs · cotangents) with respect to inputs and parameters, where there is a path."""
+    total = torch.zeros((), device=next(iter(cotangents.values())).device)
+    for name, cotangent in cotangents.items():
+        output = result.outputs[name]
+        # An output of another shape has no gradient to compare; its shape is judged with the values.
+        if isinstance(output, torch.Tensor) and output.shape == cotangent.shape and output.requires_grad:
+            total = total + (output * cotangent).sum()
+    if not total.requires_grad:
+        return {}
+    found = torch.autograd.grad(total, list(targets.values()), allow_unused=True)
+    return {name: gradient for name, gradient in zip(targets, found, strict=True) if gradient is not None}
+
+
+def _seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _code(meta: dict[str, Any]) -> Code:
+    return Code(
+        [(label, source) for label, source in meta["cells"]],
+        [(cell, statement) for cell, statement in meta["statements"]],
+        meta["modules"],
+    )
+
+
+def _tensors(arrays: wire.Arrays, prefix: str, device: torch.device) -> dict[str, torch.Tensor]:
+    return {
+        name.removeprefix(prefix): torch.from_numpy(array).clone().to(device)
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }

@@ -1,0 +1,92 @@
+"""Turn what student code returned into plain arrays and honest descriptions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from grader.wire import Array
+
+_MAX_TYPE_NAME = 60
+
+
+class UnusableValue(Exception):
+    """A returned value is not what the contract asks for; the fields say how."""
+
+    def __init__(self, name: str, problem: str, got: str) -> None:
+        super().__init__(f"{name}: {problem}, got {got}")
+        self.name = name
+        self.problem = problem
+        self.got = got
+
+
+def split(value: object, names: tuple[str, ...], *, where: str) -> dict[str, Any]:
+    """
+    Give the parts of a returned tuple their names.
+
+    Args:
+        value: what a function returned.
+        names: the names of the parts; one name stands for the value itself.
+        where: the function, for the problem's description.
+
+    Raises:
+        UnusableValue: the value is None, or has another number of parts.
+    """
+    if value is None or value is Ellipsis or value is NotImplemented:
+        raise UnusableValue(where, "nothing returned", type_name(value))
+    if len(names) == 1:
+        return {names[0]: value}
+    if not issubclass(type(value), (tuple, list)):
+        raise UnusableValue(where, f"{len(names)} values expected", f"one {type_name(value)}")
+    parts = list(value)  # type: ignore[call-overload] # it is a tuple or a list
+    if len(parts) != len(names):
+        raise UnusableValue(where, f"{len(names)} values expected", f"{len(parts)} values")
+    return dict(zip(names, parts, strict=True))
+
+
+def to_array(name: str, value: object) -> Array:
+    """
+    Copy a value to a plain array, past any method that a subclass may override.
+
+    Raises:
+        UnusableValue: the value is no tensor, array or number, or has no numbers (meta device, object dtype).
+    """
+    kind = type(value)
+    if issubclass(kind, torch.Tensor):
+        return _tensor_to_array(name, value)
+    if issubclass(kind, (np.ndarray, np.generic, bool, int, float)):
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise UnusableValue(name, "a tensor of numbers expected", f"an array of {array.dtype}")
+        return _travelling(array)
+    raise UnusableValue(name, "a tensor expected", type_name(value))
+
+
+def type_name(value: object) -> str:
+    """Return the name of a value's real type, short enough to show."""
+    name = type.__getattribute__(type(value), "__name__")
+    return name[:_MAX_TYPE_NAME] if isinstance(name, str) else "object"
+
+
+def _tensor_to_array(name: str, value: Any) -> Array:
+    with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+        tensor = torch.Tensor.as_subclass(torch.Tensor.detach(value), torch.Tensor)
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if tensor.device.type == "meta":
+            raise UnusableValue(name, "a tensor with values expected", "one on the meta device")
+        if tensor.is_complex() or tensor.is_quantized:
+            raise UnusableValue(name, "a tensor of real numbers expected", f"dtype {dtype}")
+        if tensor.layout is not torch.strided:
+            tensor = tensor.to_dense()
+        if tensor.dtype == torch.bfloat16:
+            tensor = tensor.float()
+        return _travelling(tensor.cpu().contiguous().numpy())
+
+
+def _travelling(array: Array) -> Array:
+    """Copy an array in a dtype that the wire knows: of the unsigned ones only bytes travel."""
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        return array.astype(np.int64)
+    return np.array(array)

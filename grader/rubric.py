@@ -1,0 +1,166 @@
+"""The rubric: which questions there are, what each is worth and how it is worded. Staff edit the file beside."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from grader.errors import StaffError
+
+DEFAULT_RUBRIC = Path(__file__).with_name("rubric.yaml")
+_SCHEMA = Path(__file__).with_name("schemas") / "rubric.schema.json"
+_DEFAULT_TIME_LIMIT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """One line of the report, as staff describe it; `check` is "<function>.<aspect>"."""
+
+    part: str
+    number: str
+    check: str
+    points: float
+    title: str
+    asked: str
+    visibility: str = "visible"
+    time_limit_s: float = _DEFAULT_TIME_LIMIT_S
+    tags: tuple[str, ...] = ()
+
+    @property
+    def function(self) -> str:
+        """The contract's name of what is judged."""
+        return self.check.rpartition(".")[0]
+
+    @property
+    def aspect(self) -> str:
+        """What about it is judged: output, gradient, behaviour, generality, claim."""
+        return self.check.rpartition(".")[2]
+
+    @property
+    def hidden(self) -> bool:
+        """Whether students may not see it now: it then says only passed or not."""
+        return self.visibility != "visible"
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """An assignment's enabled questions, in order, and the seconds that a whole run may take."""
+
+    assignment: str
+    time_limit_s: float
+    questions: tuple[Question, ...]
+
+
+def load_rubric(path: Path = DEFAULT_RUBRIC, *, known_checks: Iterable[str] | None = None) -> Rubric:
+    """
+    Read and check a rubric file.
+
+    Args:
+        path: a YAML file that follows schemas/rubric.schema.json.
+        known_checks: names that `check` may have; None leaves them unchecked.
+
+    Raises:
+        StaffError: the file is missing or wrong; it names the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StaffError(
+            happened=f"The rubric {path} cannot be read ({error}).",
+            try_next="Name a file with --rubric.",
+        ) from error
+    content = _parse(text, path)
+    _validate(content, text, path)
+    entries = [
+        (part, ["parts", part, index], entry)
+        for part, listed in content["parts"].items()
+        for index, entry in enumerate(listed)
+    ]
+    _reject_endless(entries, text, path)
+    for key in ("number", "check"):
+        _reject_repeats([(where, entry[key]) for _, where, entry in entries], key, text, path)
+    if known_checks is not None:
+        _reject_unknown_checks(entries, set(known_checks), text, path)
+    questions = tuple(
+        Question(part=part, **{key: value for key, value in entry.items() if key != "enabled"})
+        for part, _, entry in entries
+        if entry.get("enabled", True)
+    )
+    return Rubric(content["assignment"], float(content["time_limit_s"]), questions)
+
+
+def _parse(text: str, path: Path) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 1
+        problem = getattr(error, "problem", None) or "it is not YAML"
+        raise _wrong(path, line, str(problem)) from None
+
+
+def _validate(content: Any, text: str, path: Path) -> None:
+    schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+    errors = sorted(
+        jsonschema.Draft202012Validator(schema).iter_errors(content),
+        key=lambda error: list(map(str, error.path)),
+    )
+    if errors:
+        where = list(errors[0].absolute_path)
+        raise _wrong(path, _line_of(text, where), f"at {'/'.join(map(str, where)) or 'the top'}: {errors[0].message}")
+
+
+def _reject_repeats(values: list[tuple[list[Any], str]], key: str, text: str, path: Path) -> None:
+    seen: set[str] = set()
+    for where, value in values:
+        if value in seen:
+            raise _wrong(path, _line_of(text, [*where, key]), f"{key} {value!r} is there twice")
+        seen.add(value)
+
+
+def _reject_endless(entries: list[tuple[str, list[Any], dict[str, Any]]], text: str, path: Path) -> None:
+    """YAML knows .inf and .nan, which pass every bound of a schema and fit into no results.json."""
+    for _, where, entry in entries:
+        for key in ("points", "time_limit_s"):
+            if not math.isfinite(entry.get(key, 0)):
+                raise _wrong(path, _line_of(text, [*where, key]), f"{key} is not a finite number")
+
+
+def _reject_unknown_checks(
+    entries: list[tuple[str, list[Any], dict[str, Any]]], known: set[str], text: str, path: Path
+) -> None:
+    for _, where, entry in entries:
+        if entry["check"] not in known:
+            line = _line_of(text, [*where, "check"])
+            raise _wrong(path, line, f"there is no check {entry['check']!r}; known are {', '.join(sorted(known))}")
+
+
+def _wrong(path: Path, line: int, problem: str) -> StaffError:
+    return StaffError(
+        happened=f"The rubric {path.name} is wrong in line {line}: {problem}.", try_next="Mend that line."
+    )
+
+
+def _line_of(text: str, where: list[Any]) -> int:
+    """Follow a path of keys and indexes through the YAML nodes, as far as it goes, to a line from 1."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    line = 1 if node is None else node.start_mark.line + 1
+    for step in where:
+        if isinstance(node, yaml.MappingNode):
+            entries = {key.value: value for key, value in node.value}
+            node = entries.get(str(step))
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step]
+        else:
+            break
+        if node is None:
+            break
+        line = node.start_mark.line + 1
+    return line

@@ -1,0 +1,124 @@
+"""The command line: `python -m grader COMMAND`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+if not __package__:  # run as a file by run_autograder, with -I, which keeps the current folder off the path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import click
+
+from grader.errors import StaffError
+
+_CLEAN_MARK = "GRADER_CLEAN_ENVIRONMENT"
+_KEPT_VARIABLES = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "TERM",
+    "COLUMNS",
+    "NO_COLOR",
+    "CUDA_VISIBLE_DEVICES",
+    "GRADER_SECRET_FILE",
+)
+
+
+@click.group()
+def main() -> None:
+    """Grade deep-learning homework, and make what students and the platform get."""
+
+
+@main.command()
+@click.argument("submission", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    help="Folder for results.json.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where student code computes.",
+)
+@click.option("--rubric", type=click.Path(path_type=Path), default=None, help="A rubric other than grader/rubric.yaml.")
+@click.option(
+    "--staff-questions",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="A file or folder of questions in the idiom of gradescope-utils.",
+)
+@click.option("--profile", is_flag=True, help="Print where time and memory went.")
+def grade(
+    submission: Path, out: Path, device: str, rubric: Path | None, staff_questions: Path | None, profile: bool
+) -> None:
+    """Grade SUBMISSION (a zip, a notebook or a folder), write results.json, print a table."""
+    _restart_clean()
+    from grader.commands.grade import run_grading
+
+    run_grading(submission, out, device=device, rubric=rubric, staff_questions=staff_questions, profile=profile)
+
+
+@main.command()
+@click.argument("rubric", type=click.Path(path_type=Path), required=False)
+def rubric(rubric: Path | None) -> None:
+    """Check a rubric file and print its questions and points."""
+    from grader.commands.rubric import print_rubric
+
+    print_rubric(rubric)
+
+
+@main.group()
+def release() -> None:
+    """Make what students and the platform get, from the one source."""
+
+
+@release.command()
+def templates() -> None:
+    """Write student_templates/ from reference/notebooks/."""
+    from grader.commands.release import release_templates
+
+    release_templates()
+
+
+@release.command()
+def example() -> None:
+    """Write examples/hw4_submission.zip, a realistic submission with two mistakes in it."""
+    from grader.commands.release import release_example
+
+    release_example()
+
+
+def _restart_clean() -> None:
+    """
+    Start this program anew with a clean environment.
+
+    Workers are forks of this process and can read the environment that it was started with; it may hold tokens
+    of the platform or of the staff.
+    """
+    if os.environ.get(_CLEAN_MARK):
+        return
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    # A second thread before the fork would be one too many: OpenBLAS starts its own at import.
+    environment = {**kept, _CLEAN_MARK: "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, "-I", "-B", __file__, *sys.argv[1:]], environment)
+
+
+def run() -> None:
+    """Run the command line; an error that the staff can act on is shown in two sentences, without a traceback."""
+    try:
+        main(prog_name="python -m grader")
+    except StaffError as error:
+        click.echo(f"Error: {error.happened}\n{error.try_next}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    run()

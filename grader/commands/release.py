@@ -1,0 +1,33 @@
+"""`release`: make what students and the platform get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+ROOT = Path(__file__).parents[2]
+
+
+def release_templates() -> None:
+    """Write the students' notebooks and what they load."""
+    from grader.release.templates import write_templates
+
+    _print_written(write_templates(ROOT / "student_templates"))
+
+
+def release_example() -> None:
+    """Write the example submission."""
+    from grader.release.submissions import write_example_submission
+
+    path = ROOT / "examples" / "hw4_submission.zip"
+    path.parent.mkdir(exist_ok=True)
+    write_example_submission(path)
+    _print_written([path])
+
+
+def _print_written(paths: list[Path]) -> None:
+    console = Console()
+    for path in paths:
+        console.print(f"Written: {escape(str(path.relative_to(ROOT)))}", highlight=False)

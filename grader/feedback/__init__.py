@@ -1,0 +1,1 @@
+"""Feedback: verdicts and evidence in, words and results.json out."""

@@ -1,0 +1,97 @@
+"""results.json: built from judgements, validated, written so that it is whole at every instant."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from grader.feedback.words import Judgement, question_output, summary
+
+SCHEMA = Path(__file__).parents[1] / "schemas" / "results.schema.json"
+
+
+def build_results(
+    judgements: Sequence[Judgement],
+    *,
+    used: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+    provisional: bool,
+    execution_time_s: float,
+    extra_data: dict[str, Any],
+) -> dict[str, Any]:
+    """
+    Return the content of results.json.
+
+    Args:
+        judgements: one for each question of the rubric, in order.
+        used: (what for, file) pairs for the summary.
+        notes: remarks on the submission as a whole, safe as Markdown.
+        provisional: whether grading is still going on.
+        execution_time_s: seconds since grading began.
+        extra_data: facts about the run for programs.
+    """
+    return {
+        "score": round(sum(judgement.score for judgement in judgements), 4),
+        "execution_time": round(execution_time_s, 1),
+        "output": summary(judgements, used=used, notes=notes, provisional=provisional),
+        "output_format": "md",
+        "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "tests": [_test(judgement) for judgement in judgements],
+        "extra_data": extra_data,
+    }
+
+
+def write_results(results: dict[str, Any], path: Path) -> None:
+    """
+    Validate and write results.json in one step: a reader sees the old file or the new one, never a part.
+
+    Raises:
+        jsonschema.ValidationError: the content is not what the schema promises; the old file stays.
+        OSError: the file cannot be written; the old file stays.
+    """
+    jsonschema.validate(results, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".results-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=1, ensure_ascii=True, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _test(judgement: Judgement) -> dict[str, Any]:
+    question, evidence = judgement.question, judgement.evidence
+    extra: dict[str, Any] = {
+        "question": question.number,
+        "part": question.part,
+        "function": question.function,
+        "aspect": question.aspect,
+        "verdict": evidence.verdict.value,
+    }
+    if not question.hidden:
+        extra["lent"] = list(judgement.lent)
+        extra["diagnosis"] = list(evidence.diagnosis)
+    return {
+        "number": question.number,
+        "name": question.title,
+        "score": judgement.score,
+        "max_score": question.points,
+        "status": "passed" if evidence.passed else "failed",
+        "output": question_output(judgement),
+        "output_format": "md",
+        "visibility": question.visibility,
+        "tags": list(question.tags),
+        "extra_data": extra,
+    }

@@ -1,0 +1,104 @@
+"""What a student reads for one question, and at the top of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grader.feedback.text import code
+from grader.rubric import Question
+from grader.verdicts import Evidence, Verdict
+
+_HEADLINES = {
+    Verdict.PASSED: "Right.",
+    Verdict.FAILED: "Not right yet.",
+    Verdict.ERROR: "Your code stopped with an error.",
+    Verdict.TIMEOUT: "Your code took too long.",
+    Verdict.MEMORY: "Your code ran out of memory.",
+    Verdict.CRASHED: "Your code did not come to an answer.",
+    Verdict.MISSING: "Nothing to grade here yet.",
+    Verdict.NOT_RUN: "Not graded: the time for the whole submission was over before this question's turn.",
+    Verdict.INFRASTRUCTURE: "Not graded: the grader itself failed here. This is not your fault; the staff have been told.",
+}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """
+    A question and what came of it.
+
+    Args:
+        question: from the rubric.
+        evidence: the verdict and what was found.
+        lent: helpers of ours that the student's code was run with.
+    """
+
+    question: Question
+    evidence: Evidence
+    lent: tuple[str, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """Points earned."""
+        return round(self.question.points * self.evidence.fraction, 4)
+
+
+def question_output(judgement: Judgement) -> str:
+    """Return the Markdown that a student reads for one question."""
+    evidence = judgement.evidence
+    if judgement.question.hidden:
+        return "Passed." if evidence.passed else "Not passed."
+    paragraphs = [f"**Asked:** {judgement.question.asked}", f"**{_HEADLINES[evidence.verdict]}**"]
+    paragraphs += evidence.findings
+    if evidence.try_next:
+        paragraphs.append(f"**Try:** {evidence.try_next}")
+    if judgement.lent and evidence.verdict is not Verdict.MISSING:
+        paragraphs.append(_lent(judgement))
+    paragraphs += [f"*Note:* {note}" for note in evidence.notes]
+    return "\n\n".join(paragraphs)
+
+
+def summary(
+    judgements: Sequence[Judgement],
+    *,
+    used: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+    provisional: bool,
+) -> str:
+    """
+    Return the Markdown at the top of the report.
+
+    Args:
+        judgements: all questions; hidden ones are not counted, so nothing can be read from the sums.
+        used: (what for, file) pairs.
+        notes: how the submission was read.
+        provisional: grading is still going on.
+    """
+    shown = [judgement for judgement in judgements if not judgement.question.hidden]
+    graded = [judgement for judgement in shown if judgement.question.points > 0]
+    right = sum(judgement.evidence.passed for judgement in graded)
+    paragraphs = [f"**{right} of {len(graded)} graded questions are right.**"]
+    if provisional:
+        paragraphs.append("Grading was cut short: questions marked as not graded were not reached.")
+    first = next((judgement for judgement in graded if not judgement.evidence.passed), None)
+    if first is not None:
+        paragraphs.append(
+            f"Begin with {first.question.number} ({first.question.title}): what comes later may build on it."
+        )
+    if used:
+        paragraphs.append(
+            "Read from your submission:\n\n" + "\n".join(f"- {what}: {code(file)}" for what, file in used)
+        )
+    if notes:
+        paragraphs.append("Please note:\n\n" + "\n".join(f"- {note}" for note in notes))
+    return "\n\n".join(paragraphs)
+
+
+def _lent(judgement: Judgement) -> str:
+    names = " and ".join(code(name) for name in judgement.lent)
+    if judgement.evidence.passed:
+        return (
+            f"Judged with our {names}, because yours is not right yet. What you wrote here is right in itself, "
+            "so it keeps its points."
+        )
+    return f"We also ran it with our {names}; the problem stays, so it is not only there."

@@ -1,0 +1,1 @@
+"""The pipeline: submission in, judgements and results.json out."""

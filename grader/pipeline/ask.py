@@ -1,0 +1,176 @@
+"""Ask one question: request to a worker, arrays home, judged; with our helpers lent where that is fair."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from grader.checks.exam import CaseAnswer, Check, Exam
+from grader.checks.lending import Lending
+from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found
+from grader.intake.report import Code, Intake
+from grader.probes import task
+from grader.sandbox.host import Ending, Outcome, Sandbox
+from grader.sandbox.limits import Limits
+from grader.verdicts import Evidence, Verdict, passed
+from grader.wire import Arrays, Caps, Message
+
+# Names that the template hands out; a student whose own copy is lost gets the template's.
+GIVEN_NAMES = ("index_sequence", "Transformer")
+
+
+@dataclass(frozen=True)
+class Asker:
+    """
+    Asks questions about one submission.
+
+    Args:
+        sandbox: where student code runs.
+        intake: what was handed in.
+        given: the template's own definitions.
+        secret: bytes from which hidden inputs are drawn.
+        device: "cpu" or "cuda".
+        memory_mib: address space for each worker.
+    """
+
+    sandbox: Sandbox
+    intake: Intake
+    given: Code
+    secret: bytes
+    device: str
+    memory_mib: int
+
+    def ask(self, check: Check, time_limit_s: float, *, unsound: frozenset[str]) -> tuple[Evidence, tuple[str, ...]]:
+        """
+        Ask with the student's own helpers; where that fails and one of them is wrong, again with ours.
+
+        Args:
+            check: how to ask and judge.
+            time_limit_s: seconds that the student's code may take.
+            unsound: functions of which something was found wrong.
+
+        Returns:
+            The evidence, and the helpers that were lent.
+        """
+        unavailable = self._unavailable(check)
+        if unavailable is not None:
+            return unavailable, ()
+        exam = check.prepare(self.generator(check.key))
+        own = self.examine(check, exam, time_limit_s)
+        lent = tuple(name for name in check.needs if name in unsound)
+        if own.passed or not lent:
+            return own, ()
+        assisted = self.examine(check, exam, time_limit_s, lent=lent)
+        if assisted.passed:
+            return passed(), lent
+        # What a run with our helpers printed or raised could carry their answers: the student reads only what
+        # their own run showed, and the verdict.
+        findings = own.findings if own.verdict is assisted.verdict else _without_text(assisted.verdict, check)
+        return replace(own, verdict=assisted.verdict, findings=findings), lent
+
+    def examine(self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = ()) -> Evidence:
+        """Run the probe once in a fresh worker and judge what came home."""
+        outcome = self._run(check, exam, time_limit_s, lent)
+        message = outcome.message
+        if outcome.ending is not Ending.ANSWERED or message is None:
+            return ended_early(outcome.ending.name, outcome.detail)
+        if message.kind == task.FAILURE:
+            not_run = self.intake.parts[check.part].not_run
+            return explain_failure(message.meta, function=check.function, not_run=not_run)
+        if message.kind != task.ANSWER:
+            return ended_early(Ending.BAD_ANSWER.name, "")
+        return check.judge(check, exam, read_answers(message, len(exam.cases)))
+
+    def fetch(self, check: Check, exam: Exam, time_limit_s: float) -> list[CaseAnswer] | None:
+        """Run the probe once and return what came home, unjudged; None if nothing did."""
+        if self._unavailable(check) is not None:
+            return None
+        message = self._run(check, exam, time_limit_s, ()).message
+        return read_answers(message, len(exam.cases)) if message is not None and message.kind == task.ANSWER else None
+
+    def _run(self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...]) -> Outcome:
+        return self.sandbox.run(
+            "probe",
+            self._request(check, exam, lent),
+            limits=Limits(wall_s=time_limit_s, memory_mib=self.memory_mib),
+            caps=_caps(exam),
+            answer=Lending(lent, exam.settings.get("mae", {})).answer if lent else None,
+        )
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """Return the source of hidden inputs for a purpose: the same for the same code, unknown without the secret."""
+        digest = hmac.new(self.secret, purpose.encode(), hashlib.sha256).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+    def _unavailable(self, check: Check) -> Evidence | None:
+        """Return evidence where the function itself is not there to be asked."""
+        code = self.intake.parts[check.part]
+        root = check.function.partition(".")[0]
+        for name in (check.function, root):
+            if name in code.broken:
+                return does_not_compile(name, code.broken[name])
+        if root not in code.plans:
+            return not_found(root, code.missing.get(root))
+        # forward_encoder and its like have to be written; forward may be inherited or assigned in other ways.
+        if check.function in code.missing and not check.function.endswith(".forward"):
+            return not_found(check.function, code.missing[check.function])
+        return None
+
+    def _request(self, check: Check, exam: Exam, lent: tuple[str, ...]) -> Message:
+        code = self.intake.parts[check.part]
+        steps = sorted({step for name in check.wanted for step in code.plans.get(name, ())})
+        given_steps = sorted({step for plan in self.given.plans.values() for step in plan})
+        arrays: Arrays = {f"state/{name}": array for name, array in exam.state.items()}
+        for index, case in enumerate(exam.cases):
+            arrays.update({f"{index}/{name}": array for name, array in case.inputs.items()})
+        meta = {
+            "probe": check.probe,
+            "code": _code_meta(code, steps, self.intake.modules),
+            "given": _code_meta(self.given, given_steps, {}),
+            "given_names": list(GIVEN_NAMES),
+            "lent": list(lent),
+            "settings": dict(exam.settings),
+            "device": self.device,
+            "cases": [case.seed for case in exam.cases],
+        }
+        return Message("probe", meta, arrays)
+
+
+def read_answers(message: Message, cases: int) -> list[CaseAnswer]:
+    """Sort a worker's arrays by case."""
+    answers = []
+    for index in range(cases):
+        prefix = f"{index}/"
+        arrays = {name.removeprefix(prefix): array for name, array in message.arrays.items() if name.startswith(prefix)}
+        answers.append(CaseAnswer(arrays))
+    return answers
+
+
+def _code_meta(code: Code, steps: list[tuple[int, int]], modules: Mapping[str, str]) -> dict[str, object]:
+    """Return the cells that the steps refer to, renumbered, as JSON."""
+    cells = sorted({cell for cell, _ in steps})
+    numbers = {cell: index for index, cell in enumerate(cells)}
+    return {
+        "cells": [[code.cells[cell].label, code.cells[cell].source] for cell in cells],
+        "statements": [[numbers[cell], statement] for cell, statement in steps],
+        "modules": dict(modules),
+    }
+
+
+def _caps(exam: Exam) -> Caps:
+    """Allow what a right answer needs, in float64, with room for a wrong shape that is worth describing."""
+    expected = sum(array.size for case in exam.cases for array in (*case.expected.values(), *case.inputs.values()))
+    state = sum(array.size for array in exam.state.values())  # lent calls send the parameters
+    return Caps(body_bytes=8 * (4 * expected + state) + (1 << 20))
+
+
+def _without_text(verdict: Verdict, check: Check) -> tuple[str, ...]:
+    if verdict is Verdict.MISSING:
+        return (f"`{check.function}` is not implemented yet.",)
+    if verdict is Verdict.FAILED:
+        return ("With right helpers in place of yours, the values are still wrong.",)
+    return ("With right helpers in place of yours, it still does not come to an answer.",)

@@ -1,0 +1,168 @@
+"""
+What a student's `autograder.pt` says, held against what their code does.
+
+Nothing in the file is proof of anything: the student wrote it. Agreement is shown, disagreement is a remark, and
+neither has points.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from grader.checks.compare import compare
+from grader.checks.exam import Case, Check, Exam
+from grader.checks.tensors import to_arrays
+from grader.checks.vision import VISION_CHECKS
+from grader.feedback.text import code
+from grader.pipeline.ask import Asker
+from grader.probes import task
+from grader.sandbox.host import Ending
+from grader.sandbox.limits import Limits
+from grader.verdicts import Evidence, Verdict, passed
+from grader.wire import Array, Arrays, Message
+
+PUBLIC_VECTORS = Path(__file__).parents[2] / "student_templates" / "public_vectors.pt"
+FILE_NAME = "autograder.pt"
+OUTPUTS_CLAIM = "autograder.pt.claim"
+ACCURACIES_CLAIM = "accuracies.claim"
+# What the handout asks for on CIFAR-10.
+_THRESHOLDS = {"vit_acc": 0.65, "mae_linear_acc": 0.30, "mae_finetune_acc": 0.70}
+# In every public edition the handed-out cell stores random_masking's tuple under this key as well.
+_ALSO_ACCEPTED = {"restore_masked": "random_masking"}
+
+
+class Claims:
+    """The content of one submission's autograder.pt, read in a worker when it is first needed."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._saved: Arrays | Evidence | None = None
+
+    def judge_outputs(self, time_limit_s: float) -> Evidence:
+        """Compare each saved output with what the student's own code gives on the public inputs."""
+        saved = self._read(time_limit_s)
+        if isinstance(saved, Evidence):
+            return saved
+        vectors: dict[str, Any] = torch.load(PUBLIC_VECTORS, weights_only=True)
+        deadline = time.monotonic() + time_limit_s  # for all functions together
+        agree, differ, unchecked = [], [], []
+        for function in vectors:
+            parts = _parts(saved, function)
+            if not parts:
+                continue
+            own = {
+                name: self._own_output(name, vectors, deadline - time.monotonic())
+                for name in (function, _ALSO_ACCEPTED.get(function))
+                if name
+            }
+            if own[function] is None:
+                unchecked.append(function)
+            elif any(output is not None and _equal(parts, output) for output in own.values()):
+                agree.append(function)
+            else:
+                differ.append(function)
+        absent = [function for function in vectors if not _parts(saved, function)]
+        return _outputs_evidence(agree, differ, unchecked, absent)
+
+    def judge_accuracies(self, time_limit_s: float) -> Evidence:
+        """List the claimed accuracies beside what the handout asks for."""
+        saved = self._read(time_limit_s)
+        if isinstance(saved, Evidence):
+            return saved
+        lines, reached = [], True
+        for key, threshold in _THRESHOLDS.items():
+            value = _number(saved.get(f"{key}/0"))
+            reached &= value is not None and value >= threshold
+            said = "not in the file" if value is None else f"{value:.3f}"
+            lines.append(f"- `{key}`: {said} (asked: at least {threshold:.2f})")
+        remark = "These are your own figures; the grader has not measured them."
+        verdict = Verdict.PASSED if reached else Verdict.FAILED
+        return Evidence(verdict, ("\n".join(lines), remark), fraction=float(reached))
+
+    def _read(self, time_limit_s: float) -> Arrays | Evidence:
+        if self._saved is None:
+            self._saved = self._load(time_limit_s)
+        return self._saved
+
+    def _load(self, time_limit_s: float) -> Arrays | Evidence:
+        file = self._asker.intake.tensors.get("autograder")
+        if file is None:
+            return Evidence(
+                Verdict.MISSING,
+                (f"There is no `{FILE_NAME}` in the submission.",),
+                "Run the notebook's last cell; it writes the file and puts it into the zip.",
+            )
+        outcome = self._asker.sandbox.run(
+            "load_outputs",
+            Message("load", {}, {"file": file}),
+            limits=Limits(wall_s=time_limit_s, memory_mib=self._asker.memory_mib),
+        )
+        message = outcome.message
+        if outcome.ending is not Ending.ANSWERED or message is None or message.kind != task.ANSWER:
+            return Evidence(
+                Verdict.FAILED,
+                (
+                    f"`{FILE_NAME}` is not a plain tensor file: it is damaged, too large, or holds more than "
+                    "tensors and numbers.",
+                ),
+                'Write it anew with `torch.save({"output": outputs}, "autograder.pt")` from the notebook\'s last cell.',
+            )
+        return message.arrays
+
+    def _own_output(self, function: str, vectors: Mapping[str, Any], time_limit_s: float) -> Sequence[Array] | None:
+        if time_limit_s <= 0:
+            return None
+        check = _OUTPUT_CHECKS[function]
+        vector = vectors[function]
+        case = Case(to_arrays(vector["inputs"]), to_arrays(vector["expected"]))
+        exam = Exam(vector["settings"], to_arrays(vector.get("state", {})), [case])
+        answers = self._asker.fetch(check, exam, time_limit_s)
+        if answers is None:
+            return None
+        outputs = [answers[0].get(name) for name in case.expected]
+        return [output for output in outputs if output is not None]
+
+
+_OUTPUT_CHECKS: dict[str, Check] = {check.function: check for check in VISION_CHECKS if check.aspect == "output"}
+
+
+def _parts(saved: Arrays, key: str) -> list[Array]:
+    return [array for name, array in saved.items() if name.rpartition("/")[0] == key]
+
+
+def _equal(saved: Sequence[Array], own: Sequence[Array]) -> bool:
+    if len(saved) != len(own):
+        return False
+    tolerance = _OUTPUT_CHECKS["patchify"].tolerance("patches")
+    return not any(compare(mine, theirs, tolerance, name="saved") for mine, theirs in zip(saved, own, strict=True))
+
+
+def _number(array: Array | None) -> float | None:
+    if array is None or array.size != 1 or not np.isfinite(float(array.reshape(-1)[0])):
+        return None
+    return float(array.reshape(-1)[0])
+
+
+def _outputs_evidence(
+    agree: Sequence[str], differ: Sequence[str], unchecked: Sequence[str], absent: Sequence[str]
+) -> Evidence:
+    said = {
+        "The same as your code gives now": agree,
+        "Not what your code gives now": differ,
+        "Could not be compared, because your code gave nothing in time": unchecked,
+        "Not in the file": absent,
+    }
+    findings = tuple(f"{words}: {', '.join(map(code, names))}." for words, names in said.items() if names)
+    if not differ and not unchecked and not absent:
+        return passed()
+    advice = (
+        "Run all cells again from the top before you make the zip, so that the saved outputs are those of the code "
+        "you hand in."
+    )
+    return Evidence(Verdict.FAILED, findings, advice)

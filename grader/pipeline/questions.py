@@ -1,0 +1,82 @@
+"""Which checks there are, and the judging of one submission's questions in order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from grader.checks.vision import VISION_CHECKS
+from grader.errors import StaffError
+from grader.feedback.words import Judgement
+from grader.intake.report import Code, Intake, fingerprint
+from grader.pipeline.ask import Asker
+from grader.pipeline.claims import ACCURACIES_CLAIM, OUTPUTS_CLAIM, Claims
+from grader.pipeline.staff import judge_staff_tests
+from grader.rubric import Question, Rubric
+from grader.sandbox.host import Sandbox
+
+CHECKS = {check.key: check for check in VISION_CHECKS}
+KNOWN_CHECKS = frozenset({*CHECKS, OUTPUTS_CLAIM, ACCURACIES_CLAIM})
+
+
+def wanted_names() -> dict[str, tuple[str, ...]]:
+    """Return, for each part of the homework, the names that intake should look for."""
+    names: dict[str, dict[str, None]] = {}
+    for check in CHECKS.values():
+        part = names.setdefault(check.part, {})
+        part.update(dict.fromkeys((*check.wanted, check.function)))
+    return {part: tuple(found) for part, found in names.items()}
+
+
+def check_rubric(rubric: Rubric) -> None:
+    """
+    Make sure that every question of a rubric can be asked.
+
+    Raises:
+        StaffError: it names a check that there is not.
+    """
+    for question in rubric.questions:
+        if question.check not in KNOWN_CHECKS:
+            raise StaffError(
+                happened=f"Question {question.number} of the rubric names the check {question.check!r}, "
+                "which there is not.",
+                try_next="Run `python -m grader rubric` for the line and the names that there are.",
+            )
+
+
+class Questions:
+    """
+    Judges the questions of one submission; what went wrong before decides what may be lent later.
+
+    Args:
+        sandbox: where student code runs.
+        intake: what was handed in.
+        given: the template's own definitions.
+        secret: bytes from which hidden inputs are drawn, together with the submission's code.
+        device: "cpu" or "cuda".
+        memory_mib: address space for each worker.
+    """
+
+    def __init__(
+        self, sandbox: Sandbox, intake: Intake, given: Code, *, secret: bytes, device: str, memory_mib: int
+    ) -> None:
+        # The same code in another packing gets the same inputs, so the same submission gets the same result.
+        self._asker = Asker(sandbox, intake, given, secret + fingerprint(intake), device, memory_mib)
+        self._claims = Claims(self._asker)
+        self._sound: dict[str, bool] = {}  # function -> nothing was found wrong with it, without our help
+
+    def judge(self, question: Question, time_limit_s: float) -> Judgement:
+        """Ask and judge one question."""
+        if question.check == OUTPUTS_CLAIM:
+            return Judgement(question, self._claims.judge_outputs(time_limit_s))
+        if question.check == ACCURACIES_CLAIM:
+            return Judgement(question, self._claims.judge_accuracies(time_limit_s))
+        check = CHECKS[question.check]
+        unsound = frozenset(name for name in check.needs if not self._sound.get(name, False))
+        evidence, lent = self._asker.ask(check, time_limit_s, unsound=unsound)
+        right_alone = evidence.passed and not lent
+        self._sound[check.function] = self._sound.get(check.function, True) and right_alone
+        return Judgement(question, evidence, lent)
+
+    def judge_staff_tests(self, path: Path) -> list[Judgement]:
+        """Run the staff's own questions over what probes bring home."""
+        return judge_staff_tests(path, self._asker, CHECKS)

@@ -1,0 +1,222 @@
+"""Grade one submission from beginning to end; results.json is valid after every step."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grader.errors import StaffError, SubmissionError
+from grader.feedback.results import build_results, write_results
+from grader.feedback.words import Judgement
+from grader.intake.collect import collect
+from grader.intake.report import SURVEY_CAPS, Intake, read_survey
+from grader.intake.survey import answer as answer_survey
+from grader.intake.survey import ask as ask_survey
+from grader.pipeline.profile import Profile
+from grader.rubric import Question, Rubric
+from grader.sandbox.host import Sandbox
+from grader.sandbox.limits import Limits
+from grader.verdicts import Evidence, Verdict
+from grader.wire import Message
+
+if TYPE_CHECKING:
+    # At run time these come in only after the zygote was forked off: see `_grade_in`.
+    from grader.pipeline.questions import Questions
+
+logger = logging.getLogger(__name__)
+
+SECRET_FILE = Path(__file__).parents[1] / "secret.key"
+TEMPLATES = Path(__file__).parents[2] / "student_templates"
+_SURVEY_LIMITS = Limits(wall_s=60.0, memory_mib=1024)
+_LEAST_S = 1.0  # with less than this left, a question is not begun
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    How to grade.
+
+    Args:
+        rubric: the questions.
+        out: folder for results.json.
+        device: "cpu" or "cuda".
+        secret_file: bytes from which hidden inputs are drawn; read only after the zygote was forked.
+        memory_mib: address space for each worker on top of the libraries.
+        staff_tests: a Python file or folder with questions in the idiom of gradescope-utils, or None.
+        on_step: called with a few words when something begins.
+        profile: collects time and memory.
+    """
+
+    rubric: Rubric
+    out: Path
+    device: str = "cpu"
+    secret_file: Path = SECRET_FILE
+    memory_mib: int = 1024
+    staff_tests: Path | None = None
+    on_step: Callable[[str], None] = lambda _: None
+    profile: Profile = field(default_factory=Profile)
+
+
+@dataclass
+class Report:
+    """What came of a run: judgements in the order of the rubric, and how the submission was read."""
+
+    judgements: list[Judgement]
+    used: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
+    extra_data: dict[str, Any] = field(default_factory=dict)
+
+    def verdict_of(self, number: str) -> Verdict:
+        """Return the verdict of a question by its number."""
+        return next(item for item in self.judgements if item.question.number == number).evidence.verdict
+
+    @property
+    def score(self) -> float:
+        """Points earned in all."""
+        return round(sum(judgement.score for judgement in self.judgements), 4)
+
+
+def grade_submission(path: Path, settings: Settings) -> Report:
+    """
+    Grade a submission and write results.json.
+
+    The zygote is forked first, while this process knows nothing that a worker should not.
+
+    Args:
+        path: a zip, a notebook or a folder.
+        settings: how to grade.
+
+    Raises:
+        StaffError: nothing could be graded; results.json says so, and that it is not the student's fault.
+    """
+    run = _Run(settings)
+    run.write(provisional=True)
+    try:
+        with settings.profile.phase("sandbox"):
+            sandbox = Sandbox(_tasks(), cuda=settings.device == "cuda")
+        with sandbox, settings.profile.watching(sandbox.zygote_pid):
+            run.report.extra_data["sandbox"] = sandbox.walls.describe()
+            settings.on_step(sandbox.walls.describe())
+            _grade_in(sandbox, path, run)
+    except Exception:  # whatever broke is ours: no question may look as if the student had failed it
+        run.fill(Verdict.INFRASTRUCTURE)
+        run.write(provisional=True)
+        raise
+    run.write(provisional=False)
+    return run.report
+
+
+class _Run:
+    """The growing report of one run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.began = time.monotonic()
+        self.report = Report([Judgement(question, Evidence(Verdict.NOT_RUN)) for question in settings.rubric.questions])
+        self.report.extra_data["device"] = settings.device
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until our own deadline, which lies below the platform's."""
+        return self.settings.rubric.time_limit_s - (time.monotonic() - self.began)
+
+    def write(self, *, provisional: bool) -> None:
+        results = build_results(
+            self.report.judgements,
+            used=self.report.used,
+            notes=self.report.notes,
+            provisional=provisional,
+            execution_time_s=time.monotonic() - self.began,
+            extra_data=self.report.extra_data,
+        )
+        write_results(results, self.settings.out / "results.json")
+
+    def fill(self, verdict: Verdict, *findings: str, try_next: str = "") -> None:
+        """Give every question that has no verdict yet this one."""
+        self.report.judgements = [
+            item
+            if item.evidence.verdict is not Verdict.NOT_RUN
+            else Judgement(item.question, Evidence(verdict, findings, try_next))
+            for item in self.report.judgements
+        ]
+
+
+def _tasks() -> dict[str, Any]:
+    """Import what workers do; nothing in it knows an answer."""
+    import torch
+
+    from grader.probes.saved import load_outputs
+    from grader.probes.task import probe
+
+    # One thread: nothing has to be started after the fork, and results do not depend on the number of cores.
+    torch.set_num_threads(1)
+    return {"survey": _survey_task, "probe": probe, "load_outputs": load_outputs}
+
+
+def _survey_task(request: Message, _: socket.socket) -> Message:
+    return answer_survey(request)
+
+
+def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
+    settings = run.settings
+    with settings.profile.phase("reference"):
+        from grader.pipeline.questions import Questions, check_rubric, wanted_names
+
+        check_rubric(settings.rubric)
+    settings.on_step(f"Reading {path.name}")
+    with settings.profile.phase("intake"):
+        try:
+            intake = _survey(sandbox, path, wanted_names())
+            given = _survey(sandbox, TEMPLATES / "MAE_student.ipynb", wanted_names()).parts["vision"]
+        except SubmissionError as error:
+            run.fill(Verdict.MISSING, error.happened, try_next=error.try_next)
+            return
+    run.report.used = intake.used
+    run.report.notes = [note.text for note in intake.notes]
+    questions = Questions(
+        sandbox,
+        intake,
+        given,
+        secret=_read_secret(settings.secret_file),
+        device=settings.device,
+        memory_mib=settings.memory_mib,
+    )
+    for index, question in enumerate(settings.rubric.questions):
+        if run.left_s < _LEAST_S:
+            continue
+        settings.on_step(f"{question.number} {question.title}")
+        with settings.profile.phase(f"question {question.number}"):
+            run.report.judgements[index] = _judge(questions, question, min(question.time_limit_s, run.left_s))
+        run.write(provisional=True)
+    if settings.staff_tests is not None:
+        run.report.judgements += questions.judge_staff_tests(settings.staff_tests)
+
+
+def _read_secret(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b"no secret was set"
+
+
+def _judge(questions: Questions, question: Question, time_limit_s: float) -> Judgement:
+    try:
+        return questions.judge(question, time_limit_s)
+    except StaffError:
+        raise
+    except Exception:  # a fault of ours in one question must not cost the others
+        logger.exception("question %s could not be judged", question.number)
+        return Judgement(question, Evidence(Verdict.INFRASTRUCTURE))
+
+
+def _survey(sandbox: Sandbox, path: Path, wanted: dict[str, tuple[str, ...]]) -> Intake:
+    collected = collect(path)
+    outcome = sandbox.run("survey", ask_survey(collected.files, wanted), limits=_SURVEY_LIMITS, caps=SURVEY_CAPS)
+    if outcome.message is None:
+        raise SubmissionError(
+            happened=f"The submission could not be read: {outcome.ending.value}.",
+            try_next="Download your notebook again, check that it opens in Jupyter, and upload the zip anew.",
+        )
+    return read_survey(outcome.message, notes=collected.notes)

@@ -95,6 +95,16 @@ def example() -> None:
     release_example()
 
 
+@release.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/autograder.zip"), show_default=True)
+@click.option("--rubric", type=click.Path(path_type=Path), default=None, help="A rubric other than grader/rubric.yaml.")
+def autograder(out: Path, rubric: Path | None) -> None:
+    """Write the zip for Gradescope, if it grades the solved submission and the template as it should."""
+    from grader.commands.release import release_autograder
+
+    release_autograder(out, rubric)
+
+
 def _restart_clean() -> None:
     """
     Start this program anew with a clean environment.

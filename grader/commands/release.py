@@ -27,6 +27,20 @@ def release_example() -> None:
     _print_written([path])
 
 
+def release_autograder(path: Path, rubric: Path | None) -> None:
+    """Write the zip that staff upload to Gradescope."""
+    from grader.release.autograder import write_autograder
+    from grader.rubric import DEFAULT_RUBRIC
+
+    console = Console()
+    write_autograder(
+        path,
+        rubric=rubric or DEFAULT_RUBRIC,
+        on_step=lambda step: console.print(f"[dim]{escape(step)}[/dim]", highlight=False),
+    )
+    console.print(f"Written: {escape(str(path))}. Upload it on Gradescope under Configure Autograder.", highlight=False)
+
+
 def _print_written(paths: list[Path]) -> None:
     console = Console()
     for path in paths:

@@ -1,0 +1,1 @@
+"""Meta-learning: the theory of parts (a) to (d), MAML as published, and the experiments (e) to (h)."""

@@ -263,6 +263,8 @@ def _explain_signal(number: int) -> tuple[Ending, str]:
         return Ending.TIMEOUT, "processor time"
     if number == signal.SIGXFSZ:
         return Ending.DISK, "one file was too large"
+    if number == signal.SIGKILL:  # the kernel's choice where the machine, or its container, has less than our limit
+        return Ending.MEMORY, "the machine has no more"
     known = {each.value: f", {each.name}" for each in signal.Signals}  # most real-time signals have no name
     return Ending.CRASHED, f"signal {number}{known.get(number, '')}"
 

@@ -93,8 +93,8 @@ def _of_uid(uid: int) -> Iterator[int]:
 
 def _of_session(session: int) -> Iterator[int]:
     for pid, (_, parent, _, its_session, *_) in _stat_of_all():
-        orphan_with_own_session = int(parent) == os.getpid() and int(its_session) == pid
-        if int(its_session) == session or orphan_with_own_session:
+        # A daemon is in a session of its own making, but when its parent ends it comes to us, the subreaper.
+        if int(its_session) == session or int(parent) == os.getpid():
             yield pid
 
 

@@ -1,0 +1,644 @@
+"""One adversarial task for each promise in the docstring of `grader.sandbox`."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from grader import wire
+from grader.errors import StaffError
+from grader.sandbox import landlock, syscalls
+from grader.sandbox.host import Ending, Outcome, Sandbox
+from grader.sandbox.limits import Limits
+from grader.sandbox.walls import survey_machine
+
+ROOT = Path(__file__).parents[2]
+SECRET = "a token of the platform"  # it stands for one
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a worker a uid of its own")
+pytestmark = needs_root
+
+Run = Callable[..., Outcome]
+
+
+def run_source(request: wire.Message, connection: socket.socket) -> wire.Message:
+    """Be hostile code: run the request's source, send its `answer` home."""
+    space: dict[str, Any] = {"connection": connection, "given": request.meta.get("given"), "answer": {}}
+    exec(request.meta["source"], space)
+    return wire.Message("answer", space["answer"], space.get("arrays", {}))
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Return a sandbox whose parent has a secret in its environment and a file of root's open."""
+    read_only = os.open("/etc/shadow", os.O_RDONLY)
+    os.set_inheritable(read_only, True)
+    os.environ["PLATFORM_TOKEN"] = SECRET
+    try:
+        with Sandbox({"source": run_source}) as started:
+            yield started
+    finally:
+        del os.environ["PLATFORM_TOKEN"]
+        os.close(read_only)
+
+
+@pytest.fixture
+def run(sandbox: Sandbox) -> Run:
+    """Return a function that has a fresh worker run some source."""
+
+    def run_it(source: str, *, given: object = None, wall_s: float = 5.0, **options: Any) -> Outcome:
+        limits = Limits(wall_s=wall_s, memory_mib=options.pop("memory_mib", 256))
+        meta = {"source": textwrap.dedent(source), "given": given}
+        return sandbox.run("source", wire.Message("run", meta), limits=limits, **options)
+
+    return run_it
+
+
+def answer_of(outcome: Outcome) -> dict[str, Any]:
+    """Return what a worker that came to an answer said."""
+    assert outcome.ending is Ending.ANSWERED, outcome
+    assert outcome.message is not None
+    return outcome.message.meta
+
+
+def living_uids() -> set[int]:
+    """Return the real uids of all living processes."""
+    uids = set()
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            uids.add(int(status.read_text().partition("Uid:")[2].split()[0]))
+    return uids
+
+
+def gains(attempt: str) -> str:
+    """Return source that answers {"error": <name>} for what an attempt raises, {"got": …} otherwise."""
+    return (
+        "import os, socket\ntry:\n"
+        f"    answer['got'] = repr({attempt})\n"
+        "except OSError as error:\n    answer['error'] = type(error).__name__\n"
+    )
+
+
+# Its own uid.
+
+
+def test_each_task_has_a_uid_of_its_own_and_no_group(run: Run) -> None:
+    """Two tasks of a run share neither uid nor gid, and neither is root's in any of its forms."""
+    source = "import os; answer.update(uids=os.getresuid(), gids=os.getresgid(), groups=os.getgroups())"
+    first, second = answer_of(run(source)), answer_of(run(source))
+
+    assert first["uids"] != second["uids"]
+    for mine in (first, second):
+        assert len({*mine["uids"], *mine["gids"]}) == 1
+        assert mine["uids"][0] >= 20_000
+        assert mine["groups"] == []
+
+
+def test_it_cannot_become_root_again(run: Run) -> None:
+    """setuid is denied and programs with the set-uid bit gain nothing."""
+    source = """
+        import ctypes, os
+        try:
+            os.setuid(0)
+        except PermissionError:
+            answer["denied"] = True
+        answer["no_new_privileges"] = ctypes.CDLL(None).prctl(39, 0, 0, 0, 0)
+        """
+
+    assert answer_of(run(source)) == {"denied": True, "no_new_privileges": 1}
+
+
+def test_it_can_signal_no_other_process(run: Run, sandbox: Sandbox) -> None:
+    """The grader, the zygote and init are out of reach, kill(-1) and its own group included."""
+    source = """
+        import os, signal
+        answer["denied"] = []
+        for pid in given:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except PermissionError:
+                answer["denied"].append(pid)
+        for everybody in (lambda: os.kill(-1, signal.SIGKILL), lambda: os.killpg(os.getppid(), signal.SIGKILL)):
+            try:
+                everybody()
+            except OSError:
+                pass
+        """
+    others = [os.getpid(), sandbox.zygote_pid, 1]
+
+    assert answer_of(run(source, given=others))["denied"] == others
+    assert answer_of(run("answer['alive'] = True"))["alive"]
+
+
+# No secret and no file in reach.
+
+
+def test_the_environment_is_built_from_scratch(run: Run) -> None:
+    """Nothing of the grader's environment is left, neither in os.environ nor for the C library."""
+    source = "import ctypes, os; answer.update(environ=dict(os.environ), c=ctypes.CDLL(None).getenv(b'PLATFORM_TOKEN'))"
+    answer = answer_of(run(source))
+
+    assert set(answer["environ"]) == {"HOME", "TMPDIR", "PATH", "LANG", "MPLBACKEND", "USER"}
+    assert answer["c"] == 0
+
+
+def test_no_descriptor_is_inherited(run: Run) -> None:
+    """Beside the standard three, which lead nowhere, only the connection is open."""
+    source = """
+        import os
+        answer["open"] = []
+        for number in range(os.sysconf("SC_OPEN_MAX")):
+            try:
+                os.fstat(number)
+                answer["open"].append(number)
+            except OSError:
+                pass
+        answer["connection"] = connection.fileno()
+        answer["null"] = [os.fstat(number).st_rdev == os.stat(os.devnull).st_rdev for number in (0, 1, 2)]
+        """
+    answer = answer_of(run(source))
+
+    assert answer["open"] == [0, 1, 2, answer["connection"]]
+    assert answer["null"] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "/etc/shadow",
+        "/proc/self/environ",
+        "/proc/{parent}/environ",
+        "/proc/{parent}/mem",
+        "/proc/{parent}/maps",
+        "/proc/{parent}/cmdline",
+        "/proc/{zygote}/environ",
+        "/proc/1/cmdline",
+        "{root}/reference/vision/patches.py",
+        "{root}/grader/rubric.yaml",
+        "{readable}",
+        "/proc/{parent}/root{readable}",
+        "/proc/{parent}/cwd/pyproject.toml",
+    ],
+)
+def test_files_are_out_of_reach(run: Run, sandbox: Sandbox, tmp_path: Path, path: str) -> None:
+    """Neither the grader's files nor world-readable ones off the list can be read, by any path."""
+    readable = tmp_path / "readable"
+    readable.write_text("everybody may read this")
+    readable.chmod(0o644)
+    names = {"parent": os.getpid(), "zygote": sandbox.zygote_pid, "root": ROOT, "readable": readable}
+    place = path.format(**names)
+
+    assert Path(place).exists()
+    assert answer_of(run(gains(f"open({place!r}, 'rb').read(1)"))) == {"error": "PermissionError"}
+
+
+@pytest.mark.parametrize("folder", ["/", "/root", "/home", "/tmp", "/proc", "/etc", "{root}", ".."])
+def test_folders_cannot_be_listed(run: Run, folder: str) -> None:
+    """What is there cannot even be listed; '..' is where other workers' scratch folders are."""
+    assert answer_of(run(gains(f"os.listdir({folder.format(root=ROOT)!r})"))) == {"error": "PermissionError"}
+
+
+@pytest.mark.parametrize(
+    "place", ["/tmp/x", "/var/tmp/x", "/dev/shm/x", "../x", "{root}/x", "/proc/self/oom_score_adj"]
+)
+def test_nothing_can_be_written_outside_the_scratch_folder(run: Run, place: str) -> None:
+    """World-writable folders are closed too; the scratch folder is open."""
+    attempt = f"open({place.format(root=ROOT)!r}, 'w').write('x')"
+
+    assert answer_of(run(gains(attempt))) == {"error": "PermissionError"}
+    assert answer_of(run(gains("open('x', 'w').write('x')"))) == {"got": "1"}
+
+
+def test_another_workers_scratch_folder_is_closed(run: Run, sandbox: Sandbox) -> None:
+    """A worker finds neither the files of an earlier one nor a way into the folder of another."""
+    left = answer_of(run("import os; open('mine', 'w').write('x'); answer['home'] = os.getcwd()"))["home"]
+    other = Path(left).parent / "another"
+    other.mkdir(mode=0o755)
+    (other / "file").write_text("x")
+
+    assert not Path(left).exists()
+    assert answer_of(run(gains(f"open({str(other / 'file')!r}).read()"))) == {"error": "PermissionError"}
+
+
+def test_installed_libraries_can_still_be_imported(run: Run) -> None:
+    """The walls leave what honest code needs: modules that nobody imported before, and its own files."""
+    source = "import colorsys, wave; open('x.py', 'w').write('y = 1'); answer['ok'] = True"
+
+    assert answer_of(run(source))["ok"]
+
+
+# No network, no way round.
+
+
+@pytest.mark.parametrize(
+    "family", ["AF_INET", "AF_INET6", "AF_NETLINK", "AF_PACKET", "AF_VSOCK", "AF_ALG", "AF_BLUETOOTH"]
+)
+def test_no_socket_but_a_local_one(run: Run, family: str) -> None:
+    """Every address family but AF_UNIX is denied."""
+    number = int(getattr(socket, family, 31))
+
+    assert answer_of(run(gains(f"socket.socket({number}, socket.SOCK_DGRAM)"))) == {"error": "PermissionError"}
+    assert "got" in answer_of(run(gains("socket.socketpair()")))
+
+
+SYSTEM_CALLS = (
+    "io_uring_setup io_uring_enter io_uring_register ptrace process_vm_readv process_vm_writev pidfd_getfd kcmp "
+    "userfaultfd bpf perf_event_open add_key request_key keyctl unshare setns mount umount2 chroot pivot_root "
+    "open_by_handle_at shmget shmat semget msgget mq_open memfd_create memfd_secret inotify_init1 fanotify_init setuid "
+    "setresuid setgroups chown fchownat mknodat personality syslog init_module kexec_load clock_settime sethostname"
+)
+
+
+def test_dangerous_system_calls_are_denied(run: Run) -> None:
+    """Called by number, past every wrapper, each answers EPERM; clone3 answers ENOSYS so that clone is used."""
+    import pyseccomp
+
+    numbers = {
+        name: pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name) for name in (*SYSTEM_CALLS.split(), "clone3")
+    }
+    source = """
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        for name, number in given.items():
+            ctypes.set_errno(0)
+            result = libc.syscall(number, 0, 0, 0, 0, 0, 0)
+            answer[name] = ctypes.get_errno() if result == -1 else "allowed"
+        """
+    answer = answer_of(run(source, given=numbers))
+
+    assert answer.pop("clone3") == errno.ENOSYS
+    assert {name: error for name, error in answer.items() if error != errno.EPERM} == {}
+
+
+@pytest.mark.parametrize("flag", [0x10000000, 0x40000000, 0x20000000, 0x00020000])
+def test_clone_makes_no_namespace(run: Run, flag: int) -> None:
+    """A new user, network, pid or mount namespace cannot be had by clone either."""
+    source = f"""
+        import ctypes, platform
+        libc = ctypes.CDLL(None, use_errno=True)
+        number = 56 if platform.machine() == "x86_64" else 220
+        answer["result"] = libc.syscall(number, {flag} | 17, 0, 0, 0, 0)
+        answer["errno"] = ctypes.get_errno()
+        """
+
+    assert answer_of(run(source)) == {"result": -1, "errno": errno.EPERM}
+
+
+# Bounds.
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["while True: pass", "import time; time.sleep(1000)", "import os\nwhile True: os.write(1, b'x' * 65536)"],
+    ids=["busy", "asleep", "printing"],
+)
+def test_time_is_bounded(run: Run, capfd: pytest.CaptureFixture[str], source: str) -> None:
+    """A worker that never answers ends at its time limit, and what it prints goes nowhere."""
+    outcome = run(source, wall_s=0.3)
+
+    assert outcome.ending is Ending.TIMEOUT
+    assert outcome.detail == "0.3 s"
+    assert outcome.wall_s < 3
+    assert capfd.readouterr() == ("", "")
+
+
+def test_reading_standard_input_ends_at_once(run: Run) -> None:
+    """Who reads meets the end of the file instead of waiting."""
+    assert answer_of(run("answer['read'] = open(0).read()"))["read"] == ""
+
+
+@pytest.mark.parametrize("source", ["x = bytearray(4 << 30)", "import numpy; x = numpy.zeros(1 << 30)"])
+def test_memory_is_bounded(run: Run, source: str) -> None:
+    """A worker that wants too much, touched or not, ends with MEMORY; the next one has its memory again."""
+    assert run(source).ending is Ending.MEMORY
+    assert answer_of(run("answer['bytes'] = len(bytearray(100 << 20))"))["bytes"] == 100 << 20
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("for i in range(600): open(str(i), 'w')", "more than 500 files"),
+        ("import os\nfor i in range(600): os.mkdir(str(i))", "more than 500 files"),
+        ("for i in range(6): open(str(i), 'wb').write(bytes(15 << 20))", "more than 64 MiB of files"),
+        ("import os\nfor i in range(40): os.mkdir('d' * 250); os.chdir('d' * 250)", "folders too deep"),
+    ],
+    ids=["files", "folders", "bytes", "hidden below a path that is too long"],
+)
+def test_disk_is_bounded(run: Run, source: str, reason: str) -> None:
+    """Too many files, too many bytes or files out of sight end a worker; its folder is removed however deep."""
+    outcome = run(f"import time\n{source}\ntime.sleep(3)")
+
+    assert (outcome.ending, outcome.detail) == (Ending.DISK, reason)
+
+
+def test_one_file_is_bounded(run: Run) -> None:
+    """A single file stops growing at the limit."""
+    assert answer_of(run(gains("open('x', 'wb').write(bytes(17 << 20))"))) == {"error": "OSError"}
+
+
+def test_limits_cannot_be_raised(run: Run) -> None:
+    """The hard limits are lowered with the soft ones, and there are no core files."""
+    source = """
+        import resource
+        try:
+            resource.setrlimit(resource.RLIMIT_NPROC, (4096, 4096))
+        except (ValueError, PermissionError):
+            answer["refused"] = True
+        answer["core"] = resource.getrlimit(resource.RLIMIT_CORE)
+        """
+
+    assert answer_of(run(source)) == {"refused": True, "core": [0, 0]}
+
+
+# What it leaves behind.
+
+
+def test_a_fork_bomb_is_ended_to_the_last_process(run: Run) -> None:
+    """After it no process of its uid lives, and the next question is asked as if nothing had been."""
+    source = """
+        from grader import wire
+        import os
+        wire.send(connection, wire.Message("request", {"uid": os.getuid()}))
+        while True:
+            try:
+                os.fork()
+            except OSError:
+                pass
+        """
+    uids = []
+
+    def note(message: wire.Message) -> wire.Message:
+        uids.append(message.meta["uid"])
+        return wire.Message("reply")
+
+    outcome = run(source, wall_s=0.5, answer=note)
+
+    assert outcome.ending is Ending.TIMEOUT
+    assert outcome.left_behind > 10
+    assert outcome.wall_s < 8
+    assert uids[0] not in living_uids()
+    assert answer_of(run("answer['alive'] = True"))["alive"]
+
+
+def test_a_daemon_does_not_outlive_its_question(run: Run) -> None:
+    """Forking twice and leaving the session hides nothing from a sweep by uid."""
+    source = """
+        import os, signal, time
+        answer["uid"] = os.getuid()
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+            if os.fork() == 0:
+                os.write(writing, b"x")
+                time.sleep(1000)
+            os._exit(0)
+        os.read(reading, 1)
+        """
+    outcome = run(source)
+
+    assert outcome.left_behind >= 1
+    assert answer_of(outcome)["uid"] not in living_uids()
+
+
+def test_threads_left_behind_end_with_the_worker(run: Run) -> None:
+    """A thread that goes on after the answer ends with its process."""
+    source = """
+        import os, threading, time
+        answer["uid"] = os.getuid()
+        threading.Thread(target=time.sleep, args=(1000,), daemon=False).start()
+        """
+    outcome = run(source)
+
+    assert answer_of(outcome)["uid"] not in living_uids()
+
+
+# Only messages of the wire come back.
+
+
+@pytest.mark.parametrize(
+    ("source", "ending"),
+    [
+        ("connection.sendall(b'passed: all checks, score 100/100')", Ending.BAD_ANSWER),
+        ("import pickle; connection.sendall(pickle.dumps(print) * 9)", Ending.BAD_ANSWER),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", Ending.MEMORY),
+        ("import os; os._exit(0)", Ending.NO_ANSWER),
+        ("import sys; sys.exit(0)", Ending.NO_ANSWER),
+        ("raise KeyboardInterrupt", Ending.NO_ANSWER),
+        ("import ctypes; ctypes.string_at(0)", Ending.CRASHED),
+        ("import os; os.abort()", Ending.CRASHED),
+        ("answer['x'] = object()", Ending.NO_ANSWER),
+        ("answer['x'] = float('nan')", Ending.NO_ANSWER),
+        ("import numpy; arrays = {'x': numpy.array([print])}", Ending.NO_ANSWER),
+    ],
+)
+def test_what_is_no_answer_is_not_taken_for_one(run: Run, source: str, ending: Ending) -> None:
+    """Junk, silence, crashes and values that may not travel each end in a way of their own, without a message."""
+    outcome = run(source)
+
+    assert (outcome.ending, outcome.message) == (ending, None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGTERM, 40], ids=["SIGSEGV", "SIGTERM", "real-time"])
+def test_a_signal_is_named(run: Run, number: int) -> None:
+    """The detail names the signal, also one that has no name."""
+    outcome = run(f"import os; os.kill(os.getpid(), {int(number)})")
+
+    assert outcome.ending is Ending.CRASHED
+    assert outcome.detail.startswith(f"signal {int(number)}")
+
+
+def test_only_the_first_of_two_answers_counts(run: Run) -> None:
+    """What is sent after an answer is never read: a worker cannot take back or add anything."""
+    source = """
+        from grader import wire
+        wire.send(connection, wire.Message("answer", {"number": 1}))
+        answer["number"] = 2
+        """
+
+    assert answer_of(run(source))["number"] == 1
+
+
+def test_a_huge_answer_is_refused_by_its_announcement(run: Run) -> None:
+    """An array over the cap is not received, whatever it holds."""
+    outcome = run("import numpy; arrays = {'x': numpy.zeros(200_000)}", caps=wire.Caps(body_bytes=1_000_000))
+
+    assert (outcome.ending, outcome.message) == (Ending.BAD_ANSWER, None)
+    assert "over the cap" in outcome.detail
+
+
+def test_requests_are_answered_only_where_help_is_lent(run: Run) -> None:
+    """A worker that asks for help gets it from our function, or ends with a bad answer where none is lent."""
+    source = """
+        from grader import wire
+        wire.send(connection, wire.Message("request", {"number": 20}))
+        answer["number"] = wire.receive(connection, wire.Caps()).meta["number"] + 1
+        """
+
+    def double(message: wire.Message) -> wire.Message:
+        return wire.Message("reply", {"number": 2 * message.meta["number"]})
+
+    assert answer_of(run(source, answer=double))["number"] == 41
+    assert run(source).ending is Ending.BAD_ANSWER
+
+
+def test_endless_requests_end_at_the_time_limit(run: Run) -> None:
+    """Asking for help again and again buys no time."""
+    source = """
+        from grader import wire
+        while True:
+            wire.send(connection, wire.Message("request", {}))
+            wire.receive(connection, wire.Caps())
+        """
+
+    outcome = run(source, answer=lambda _: wire.Message("reply", {}), wall_s=0.3)
+
+    assert outcome.ending is Ending.TIMEOUT
+
+
+def test_arrays_come_home_and_time_is_measured(run: Run) -> None:
+    """An honest worker's arrays arrive, with the seconds it took."""
+    outcome = run("import numpy, time; time.sleep(0.05); arrays = {'x': numpy.arange(3.0)}")
+
+    assert outcome.message is not None
+    np.testing.assert_array_equal(outcome.message.arrays["x"], [0, 1, 2])
+    assert outcome.wall_s >= 0.05
+
+
+# Where a wall is missing.
+
+
+def test_root_without_seccomp_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where libseccomp is missing the sandbox does not start, and says what to install."""
+
+    def missing() -> bytes:
+        raise ImportError("no libseccomp")
+
+    monkeypatch.setattr(syscalls, "compile_filter", missing)
+
+    with pytest.raises(StaffError, match=r"no student code was run.*libseccomp2"):
+        survey_machine(cuda=False)
+
+
+def test_a_wall_that_breaks_ends_the_worker_before_it_sees_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a wall cannot be raised, the error is the staff's and nothing of the submission was sent."""
+
+    def broken(**_: object) -> None:
+        raise OSError(errno.EIO, "no such wall")
+
+    monkeypatch.setattr(landlock, "abi", lambda: 1)
+    monkeypatch.setattr(landlock, "restrict", broken)
+    with Sandbox({"source": run_source}) as started, pytest.raises(StaffError, match="no such wall"):
+        started.run("source", wire.Message("run", {"source": ""}), limits=Limits())
+
+
+def test_without_landlock_an_empty_folder_is_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a kernel without Landlock a worker sees its scratch folder and nothing else."""
+    monkeypatch.setattr(landlock, "abi", lambda: 0)
+    source = "import os; answer.update(files=os.listdir('/'), here=os.getcwd(), up=os.path.exists('../../etc'))"
+
+    with Sandbox({"source": run_source}) as started:
+        assert "chroot" in started.walls.describe()
+        outcome = started.run("source", wire.Message("run", {"source": source}), limits=Limits())
+
+    assert answer_of(outcome) == {"files": [], "here": "/", "up": False}
+
+
+def test_the_first_line_says_what_is_missing(sandbox: Sandbox) -> None:
+    """Staff read which walls stand, and in capitals which do not."""
+    assert sandbox.walls.describe().startswith("Sandbox: own uid, resource limits, no new privileges, seccomp, ")
+
+    weaker = replace(sandbox.walls, own_uid=False, seccomp=None)
+    assert weaker.describe().endswith("MISSING HERE: own uid, seccomp.")
+
+
+WITHOUT_ROOT = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from grader import wire
+from grader.sandbox.host import Sandbox
+from grader.sandbox.limits import Limits
+
+def task(request, connection):
+    found = {}
+    for name, attempt in {
+        "file": lambda: open("/etc/passwd"),
+        "network": lambda: __import__("socket").socket(),
+        "root": lambda: os.setuid(0),
+    }.items():
+        try:
+            attempt()
+            found[name] = "allowed"
+        except PermissionError:
+            found[name] = "denied"
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            __import__("time").sleep(1000)
+        os._exit(0)
+    os.wait()
+    return wire.Message("answer", found)
+
+with Sandbox({"task": task}) as sandbox:
+    outcome = sandbox.run("task", wire.Message("run"), limits=Limits(wall_s=5, processes=4096))
+    print(json.dumps([sandbox.walls.describe(), outcome.message.meta, outcome.left_behind]))
+"""
+
+
+@pytest.mark.skipif(landlock.abi() == 0, reason="without root and without Landlock files cannot be closed")
+def test_without_root_all_walls_but_the_uid_stand() -> None:
+    """A staff member who is not root gets the other walls and a line that says what is missing."""
+    command = [sys.executable, "-I", "-B", "-c", WITHOUT_ROOT, str(ROOT)]
+    done = subprocess.run(command, user=65534, group=65534, extra_groups=[], cwd="/", capture_output=True, text=True)
+    if "PermissionError" in done.stderr and "grader" in done.stderr:
+        pytest.skip("this checkout cannot be read by other users")
+
+    assert done.returncode == 0, done.stderr
+    line, found, left_behind = json.loads(done.stdout)
+    assert line.endswith("MISSING HERE: own uid.")
+    assert found == {"file": "denied", "network": "denied", "root": "denied"}
+    assert left_behind == 1
+
+
+def test_the_sandboxs_folder_is_gone_afterwards() -> None:
+    """Leaving the sandbox ends the zygote and removes its folder."""
+    with Sandbox({"source": run_source}) as started:
+        outcome = started.run(
+            "source", wire.Message("run", {"source": "import os; answer['home'] = os.getcwd()"}), limits=Limits()
+        )
+        folder = Path(answer_of(outcome)["home"]).parent
+        zygote = started.zygote_pid
+
+    assert not folder.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(zygote, 0)
+
+
+def test_the_worker_is_killed_first_when_memory_runs_out(run: Run) -> None:
+    """The kernel's choice falls on the worker, not on the grader, and the worker cannot change that."""
+    source = """
+        from grader import wire
+        import os
+        wire.send(connection, wire.Message("request", {"pid": os.getpid()}))
+        answer.update(wire.receive(connection, wire.Caps()).meta)
+        """
+
+    def look(message: wire.Message) -> wire.Message:
+        return wire.Message("reply", {"score": Path(f"/proc/{message.meta['pid']}/oom_score_adj").read_text().strip()})
+
+    assert answer_of(run(source, answer=look)) == {"score": "1000"}

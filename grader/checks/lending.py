@@ -8,7 +8,7 @@ arguments' sizes: a model has the question's own settings, and indices have the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,14 +114,15 @@ def _patchify(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tenso
 
 
 def _random_masking(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
-    _refuse_unless(inputs["ids_shuffle"].shape == inputs["x"].shape[:2])
-    return random_masking(inputs["x"], int(settings["keep_length"]), inputs["ids_shuffle"].long())
+    x, ids_shuffle = inputs["x"], inputs["ids_shuffle"].long()
+    _refuse_unless_permutations(ids_shuffle, x.shape[:2])
+    return random_masking(x, int(settings["keep_length"]), ids_shuffle)
 
 
 def _restore_masked(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
-    kept_x, masked_x, ids_restore = inputs["kept_x"], inputs["masked_x"], inputs["ids_restore"]
-    _refuse_unless(tuple(ids_restore.shape) == (len(kept_x), kept_x.shape[1] + masked_x.shape[1]))
-    return (restore_masked(kept_x, masked_x, ids_restore.long()),)
+    kept_x, masked_x, ids_restore = inputs["kept_x"], inputs["masked_x"], inputs["ids_restore"].long()
+    _refuse_unless_permutations(ids_restore, (len(kept_x), kept_x.shape[1] + masked_x.shape[1]))
+    return (restore_masked(kept_x, masked_x, ids_restore),)
 
 
 def _representation(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
@@ -155,8 +156,16 @@ def _transformer(settings: Mapping[str, int]) -> Transformer:
         return Transformer(**settings)
 
 
-def _refuse_unless(fits: bool) -> None:
-    if not fits:
+def _refuse_unless_permutations(ids: torch.Tensor, shape: Sequence[int]) -> None:
+    """
+    Refuse ids that are not a permutation in each row.
+
+    torch 2.13 does not check indices that take_along_dim broadcasts on a CPU: it was seen to read past the tensor,
+    which would show a worker this process's memory.
+    """
+    if tuple(ids.shape) != tuple(shape) or not torch.equal(
+        ids.sort(dim=1).values, torch.arange(shape[1]).expand(*shape)
+    ):
         raise _RefusedError("the arguments do not fit the helper")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import traceback
 from typing import Any
 
@@ -36,13 +37,29 @@ def describe(error: BaseException, labels: frozenset[str]) -> dict[str, Any]:
         facts.update(name=error.name, problem=error.problem, got=error.got)
     elif isinstance(error, LendingRefused):
         facts["kind"] = "lending"
-    elif isinstance(error, NotImplementedError):
+    elif isinstance(error, NotImplementedError) and _is_stub(error, labels):
         facts["kind"] = "not-implemented"
     else:
         facts["kind"] = "exception"
         if isinstance(error, NameError):
             facts["name"] = str(getattr(error, "name", ""))[:100]
     return facts
+
+
+def _is_stub(error: BaseException, labels: frozenset[str]) -> bool:
+    """
+    Whether a `raise` of the student's, or nn.Module's for a missing forward, raised it.
+
+    torch raises NotImplementedError too, for a dtype that an operation does not take.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None:
+        return False
+    code = last.tb_frame.f_code
+    by_raise = dis.opname[code.co_code[last.tb_lasti]] == "RAISE_VARARGS"
+    return by_raise and (code.co_filename in labels or code.co_name == "_forward_unimplemented")
 
 
 def _message(error: BaseException) -> str:

@@ -72,14 +72,15 @@ def type_name(value: object) -> str:
 
 def _tensor_to_array(name: str, value: Any) -> Array:
     with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
-        tensor = torch.Tensor.as_subclass(torch.Tensor.detach(value), torch.Tensor)
+        tensor = torch.Tensor.detach(value)
+        if torch.Tensor.layout.__get__(tensor) is not torch.strided:  # type: ignore[attr-defined] # a C descriptor
+            tensor = torch.Tensor.to_dense(tensor)
+        tensor = torch.Tensor.as_subclass(tensor, torch.Tensor)
         dtype = str(tensor.dtype).removeprefix("torch.")
         if tensor.device.type == "meta":
             raise UnusableValue(name, "a tensor with values expected", "one on the meta device")
         if tensor.is_complex() or tensor.is_quantized:
             raise UnusableValue(name, "a tensor of real numbers expected", f"dtype {dtype}")
-        if tensor.layout is not torch.strided:
-            tensor = tensor.to_dense()
         if tensor.dtype == torch.bfloat16:
             tensor = tensor.float()
         return _travelling(tensor.cpu().contiguous().numpy())

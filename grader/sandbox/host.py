@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 import os
@@ -19,10 +20,10 @@ from grader import wire
 from grader.errors import StaffError
 from grader.sandbox import worker, zygote
 from grader.sandbox.limits import Limits
+from grader.sandbox.uids import UidBlock
 from grader.sandbox.walls import Walls, survey_machine
 
 _START_S = 60.0  # a loaded machine may take long to fork; student code is not running yet
-_UIDS_FOR_EACH_RUN = 100
 _MIB = 1024 * 1024
 
 # Answers a request of the worker's while its task runs: the lent helpers.
@@ -88,26 +89,35 @@ class Sandbox:
     _control: socket.socket = field(init=False)
     _zygote_pid: int = field(init=False)
     _folder: Path = field(init=False)
+    _uids: UidBlock = field(init=False)
+    _exit: contextlib.ExitStack = field(init=False)
     _started: int = field(init=False, default=0)
 
     def __enter__(self) -> Sandbox:
-        self.walls = survey_machine(cuda=self.cuda)
-        self._folder = Path(tempfile.mkdtemp(prefix="grader-"))
-        self._folder.chmod(0o711)  # a worker passes through to its own folder and sees no other
-        self._control, theirs = socket.socketpair()
-        self._zygote_pid = os.fork()
-        if self._zygote_pid == 0:
-            _close_all_but(theirs)
-            zygote.serve(theirs, self.walls, self.tasks, sweeper_uid=self._first_uid() + _UIDS_FOR_EACH_RUN - 1)
-        theirs.close()
+        with contextlib.ExitStack() as stack:
+            self.walls = survey_machine(cuda=self.cuda)
+            self._uids = stack.enter_context(UidBlock())
+            self._folder = Path(tempfile.mkdtemp(prefix="grader-"))
+            stack.callback(_remove, self._folder)
+            self._folder.chmod(0o711)  # a worker passes through to its own folder and sees no other
+            self._control, theirs = socket.socketpair()
+            self._zygote_pid = os.fork()
+            if self._zygote_pid == 0:
+                _close_all_but(theirs)
+                zygote.serve(theirs, self.walls, self.tasks, sweeper_uid=self._uids.sweeper)
+            theirs.close()
+            stack.callback(self._end_zygote)
+            self._exit = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._exit.close()
+
+    def _end_zygote(self) -> None:
         self._control.close()
         os.waitpid(self._zygote_pid, 0)
-        _remove(self._folder)
 
     @property
     def zygote_pid(self) -> int:
@@ -179,13 +189,8 @@ class Sandbox:
             os.chown(scratch, self._uid(), self._uid())
         return scratch
 
-    def _first_uid(self) -> int:
-        # Graders on one machine at the same time have different pids; uids above 59,999 may not exist in a
-        # container with a user namespace.
-        return 20_000 + (os.getpid() % 400) * _UIDS_FOR_EACH_RUN
-
     def _uid(self) -> int:
-        return self._first_uid() + self._started % (_UIDS_FOR_EACH_RUN - 1)
+        return self._uids.worker(self._started)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import socket
 import tempfile
 
 _PR_SET_NO_NEW_PRIVS = 38
@@ -13,7 +12,7 @@ _SECCOMP_MODE_FILTER = 2
 
 # By reason. Each answers EPERM, so that a library that tries one falls back instead of dying.
 _DENIED = {
-    "a way round the socket rule": "io_uring_setup io_uring_enter io_uring_register",
+    "the network and local services": "socket io_uring_setup io_uring_enter io_uring_register",
     "other processes' memory and descriptors": (
         "ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp userfaultfd"
     ),
@@ -47,8 +46,8 @@ def compile_filter() -> bytes:
     """
     Return the filter as BPF instructions.
 
-    Every address family but AF_UNIX is denied together with io_uring: a filter that denies only AF_INET and
-    AF_INET6 is bypassed through it.
+    Sockets of every family are denied together with io_uring: a filter that denies only AF_INET and AF_INET6 is
+    bypassed through it, and a local socket by path may belong to a service of the machine.
 
     Raises:
         ImportError, OSError: libseccomp is not there.
@@ -61,7 +60,6 @@ def compile_filter() -> bytes:
         # Not every call exists on every architecture or in every version of libseccomp.
         if _known(pyseccomp, name):
             compiled.add_rule(denied, name)
-    compiled.add_rule(denied, "socket", pyseccomp.Arg(0, pyseccomp.NE, socket.AF_UNIX))
     for flag in _NAMESPACE_FLAGS:
         compiled.add_rule(denied, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, flag, flag))
     # clone3 hides its flags behind a pointer; ENOSYS makes the C library use clone.

@@ -213,7 +213,15 @@ def test_folders_cannot_be_listed(run: Run, folder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["/tmp/x", "/var/tmp/x", "/dev/shm/x", "../x", "{root}/x", "/proc/self/oom_score_adj"]
+    "place",
+    [
+        "/tmp/not-mine",
+        "/var/tmp/not-mine",
+        "/dev/shm/not-mine",
+        "../not-mine",
+        "{root}/not-mine",
+        "/proc/self/oom_score_adj",
+    ],
 )
 def test_nothing_can_be_written_outside_the_scratch_folder(run: Run, place: str) -> None:
     """World-writable folders are closed too; the scratch folder is open."""

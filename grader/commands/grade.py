@@ -12,7 +12,7 @@ from grader.errors import StaffError
 from grader.feedback.terminal import print_report
 from grader.pipeline.profile import Profile
 from grader.pipeline.run import SECRET_FILE, Settings, grade_submission
-from grader.rubric import DEFAULT_RUBRIC, load_rubric
+from grader.rubric import DEFAULT_RUBRIC
 
 
 def run_grading(
@@ -24,11 +24,18 @@ def run_grading(
     staff_questions: Path | None,
     profile: bool,
 ) -> None:
-    """Grade a submission, print progress, the table and, if asked, the profile."""
+    """
+    Grade a submission, print progress, the table and, if asked, the profile.
+
+    Raises:
+        StaffError: no report could be written. Where one was, this returns, whatever the report says.
+    """
+    if not submission.exists():
+        raise StaffError(happened=f"There is no {submission}.", try_next="Name a zip, a notebook or a folder.")
     console = Console()
     measured = Profile(sampling=profile)
     settings = Settings(
-        rubric=load_rubric(rubric or DEFAULT_RUBRIC),
+        rubric=rubric or DEFAULT_RUBRIC,
         out=out,
         device=choose_device(device),
         secret_file=Path(os.environ.get("GRADER_SECRET_FILE", SECRET_FILE)),
@@ -36,9 +43,15 @@ def run_grading(
         on_step=lambda step: console.print(f"[dim]{escape(step)}[/dim]", highlight=False),
         profile=measured,
     )
-    report = grade_submission(submission, settings)
-    print_report(report.judgements, console)
-    console.print(f"Written: {escape(str(out / 'results.json'))}", highlight=False)
+    results = out / "results.json"
+    results.unlink(missing_ok=True)  # one of an earlier run must not pass for this one's
+    try:
+        print_report(grade_submission(submission, settings).judgements, console)
+    except StaffError as error:
+        if not results.exists():
+            raise
+        console.print(f"[red]{escape(str(error))}[/red] The report says what was not graded.", highlight=False)
+    console.print(f"Written: {escape(str(results))}", highlight=False)
     if profile:
         _print_profile(measured, console)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import time
@@ -18,7 +19,7 @@ from grader.intake.report import SURVEY_CAPS, Intake, read_survey
 from grader.intake.survey import answer as answer_survey
 from grader.intake.survey import ask as ask_survey
 from grader.pipeline.profile import Profile
-from grader.rubric import Question, Rubric
+from grader.rubric import Question, Rubric, load_rubric
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
 from grader.verdicts import Evidence, Verdict
@@ -42,7 +43,7 @@ class Settings:
     How to grade.
 
     Args:
-        rubric: the questions.
+        rubric: the questions, or the file that they stand in, which is read only after the zygote was forked.
         out: folder for results.json.
         device: "cpu" or "cuda".
         secret_file: bytes from which hidden inputs are drawn; read only after the zygote was forked.
@@ -52,7 +53,7 @@ class Settings:
         profile: collects time and memory.
     """
 
-    rubric: Rubric
+    rubric: Rubric | Path
     out: Path
     device: str = "cpu"
     secret_file: Path = SECRET_FILE
@@ -94,19 +95,23 @@ def grade_submission(path: Path, settings: Settings) -> Report:
     Raises:
         StaffError: nothing could be graded; results.json says so, and that it is not the student's fault.
     """
-    run = _Run(settings)
-    run.write(provisional=True)
-    try:
-        with settings.profile.phase("sandbox"):
-            sandbox = Sandbox(_tasks(), cuda=settings.device == "cuda")
-        with sandbox, settings.profile.watching(sandbox.zygote_pid):
-            run.report.extra_data["sandbox"] = sandbox.walls.describe()
-            settings.on_step(sandbox.walls.describe())
-            _grade_in(sandbox, path, run)
-    except Exception:  # whatever broke is ours: no question may look as if the student had failed it
-        run.fill(Verdict.INFRASTRUCTURE)
+    with contextlib.ExitStack() as stack:
+        try:
+            with settings.profile.phase("sandbox"):
+                sandbox = stack.enter_context(Sandbox(_tasks(), cuda=settings.device == "cuda"))
+        except StaffError:
+            _Run(settings).give_up()
+            raise
+        run = _Run(settings)  # reads the rubric: workers could see what was read before the fork
         run.write(provisional=True)
-        raise
+        run.report.extra_data["sandbox"] = sandbox.walls.describe()
+        settings.on_step(sandbox.walls.describe())
+        try:
+            with settings.profile.watching(sandbox.zygote_pid):
+                _grade_in(sandbox, path, run)
+        except Exception:  # whatever broke is ours: no question may look as if the student had failed it
+            run.give_up()
+            raise
     run.write(provisional=False)
     return run.report
 
@@ -117,13 +122,15 @@ class _Run:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.began = time.monotonic()
-        self.report = Report([Judgement(question, Evidence(Verdict.NOT_RUN)) for question in settings.rubric.questions])
+        rubric = settings.rubric
+        self.rubric = load_rubric(rubric) if isinstance(rubric, Path) else rubric
+        self.report = Report([Judgement(question, Evidence(Verdict.NOT_RUN)) for question in self.rubric.questions])
         self.report.extra_data["device"] = settings.device
 
     @property
     def left_s(self) -> float:
         """Seconds until our own deadline, which lies below the platform's."""
-        return self.settings.rubric.time_limit_s - (time.monotonic() - self.began)
+        return self.rubric.time_limit_s - (time.monotonic() - self.began)
 
     def write(self, *, provisional: bool) -> None:
         results = build_results(
@@ -135,6 +142,11 @@ class _Run:
             extra_data=self.report.extra_data,
         )
         write_results(results, self.settings.out / "results.json")
+
+    def give_up(self) -> None:
+        """Say of every question that is not graded yet that the grader failed, not the student."""
+        self.fill(Verdict.INFRASTRUCTURE)
+        self.write(provisional=True)
 
     def fill(self, verdict: Verdict, *findings: str, try_next: str = "") -> None:
         """Give every question that has no verdict yet this one."""
@@ -167,7 +179,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     with settings.profile.phase("reference"):
         from grader.pipeline.questions import Questions, check_rubric, wanted_names
 
-        check_rubric(settings.rubric)
+        check_rubric(run.rubric)
     settings.on_step(f"Reading {path.name}")
     with settings.profile.phase("intake"):
         try:
@@ -186,7 +198,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
         device=settings.device,
         memory_mib=settings.memory_mib,
     )
-    for index, question in enumerate(settings.rubric.questions):
+    for index, question in enumerate(run.rubric.questions):
         if run.left_s < _LEAST_S:
             continue
         settings.on_step(f"{question.number} {question.title}")

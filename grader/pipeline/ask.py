@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.checks.lending import Lending
-from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found
+from grader.checks.misconceptions import diagnose
+from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
 from grader.intake.report import Code, Intake
 from grader.probes import task
 from grader.sandbox.host import Ending, Outcome, Sandbox
@@ -19,8 +20,9 @@ from grader.sandbox.limits import Limits
 from grader.verdicts import Evidence, Verdict, passed
 from grader.wire import Arrays, Caps, Message
 
-# Names that the template hands out; a student whose own copy is lost gets the template's.
+# Names that the vision template hands out; a student whose own copy is lost gets the template's.
 GIVEN_NAMES = ("index_sequence", "Transformer")
+_NOTHING_GIVEN = Code((), {}, {}, {}, {})
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,11 @@ class Asker:
     Args:
         sandbox: where student code runs.
         intake: what was handed in.
-        given: the template's own definitions.
+        given: the vision template's own definitions.
         secret: bytes from which hidden inputs are drawn.
         device: "cpu" or "cuda".
         memory_mib: address space for each worker.
+        given_modules: source of the modules that are handed out, for a student whose own copy is lost.
     """
 
     sandbox: Sandbox
@@ -43,6 +46,7 @@ class Asker:
     secret: bytes
     device: str
     memory_mib: int
+    given_modules: Mapping[str, str] = field(default_factory=dict)
 
     def ask(self, check: Check, time_limit_s: float, *, unsound: frozenset[str]) -> tuple[Evidence, tuple[str, ...]]:
         """
@@ -83,7 +87,10 @@ class Asker:
             return explain_failure(message.meta, function=check.function, not_run=not_run)
         if message.kind != task.ANSWER:
             return ended_early(Ending.BAD_ANSWER.name, "")
-        return check.judge(check, exam, read_answers(message, len(exam.cases)))
+        answers = read_answers(message, len(exam.cases))
+        evidence = check.judge(check, exam, answers)
+        # What a run with our helpers gave says something about their answers: it is judged and no more.
+        return evidence if lent else _with_diagnosis(evidence, check, exam, answers)
 
     def fetch(self, check: Check, exam: Exam, time_limit_s: float) -> list[CaseAnswer] | None:
         """Run the probe once and return what came home, unjudged; None if nothing did."""
@@ -110,9 +117,13 @@ class Asker:
         """Return evidence where the function itself is not there to be asked."""
         code = self.intake.parts[check.part]
         root = check.function.partition(".")[0]
+        if any(alias in code.plans for alias in check.aliases):
+            return None
         for name in (check.function, root):
             if name in code.broken:
                 return does_not_compile(name, code.broken[name])
+        if check.apart_from and _is_same(code, self.intake.parts[check.apart_from], root):
+            return only_once(root)
         if root not in code.plans:
             return not_found(root, code.missing.get(root))
         # forward_encoder and its like have to be written; forward may be inherited or assigned in other ways.
@@ -123,14 +134,15 @@ class Asker:
     def _request(self, check: Check, exam: Exam, lent: tuple[str, ...]) -> Message:
         code = self.intake.parts[check.part]
         steps = sorted({step for name in check.wanted for step in code.plans.get(name, ())})
-        given_steps = sorted({step for plan in self.given.plans.values() for step in plan})
+        given = self.given if check.part == "vision" else _NOTHING_GIVEN
+        given_steps = sorted({step for plan in given.plans.values() for step in plan})
         arrays: Arrays = {f"state/{name}": array for name, array in exam.state.items()}
         for index, case in enumerate(exam.cases):
             arrays.update({f"{index}/{name}": array for name, array in case.inputs.items()})
         meta = {
             "probe": check.probe,
-            "code": _code_meta(code, steps, self.intake.modules),
-            "given": _code_meta(self.given, given_steps, {}),
+            "code": _code_meta(code, steps, {**self.given_modules, **self.intake.modules}),
+            "given": _code_meta(given, given_steps, {}),
             "given_names": list(GIVEN_NAMES),
             "lent": list(lent),
             "settings": dict(exam.settings),
@@ -150,6 +162,14 @@ def read_answers(message: Message, cases: int) -> list[CaseAnswer]:
     return answers
 
 
+def _with_diagnosis(evidence: Evidence, check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
+    """Add the name of a known mistake and what to say about it, where the values are exactly that mistake's."""
+    found = diagnose(check, exam, answers) if evidence.verdict is Verdict.FAILED else None
+    if found is None:
+        return evidence
+    return replace(evidence, findings=(found.happened, *evidence.findings), try_next=found.right, diagnosis=(found.id,))
+
+
 def _code_meta(code: Code, steps: list[tuple[int, int]], modules: Mapping[str, str]) -> dict[str, object]:
     """Return the cells that the steps refer to, renumbered, as JSON."""
     cells = sorted({cell for cell, _ in steps})
@@ -159,6 +179,12 @@ def _code_meta(code: Code, steps: list[tuple[int, int]], modules: Mapping[str, s
         "statements": [[numbers[cell], statement] for cell, statement in steps],
         "modules": dict(modules),
     }
+
+
+def _is_same(code: Code, other: Code, name: str) -> bool:
+    """Return whether two parts take a name from the very same statement."""
+    places = [(part.plans[name][-1], part.cells) for part in (code, other) if part.plans.get(name)]
+    return len({(cells[cell], statement) for (cell, statement), cells in places}) == 1 and len(places) == 2
 
 
 def _caps(exam: Exam) -> Caps:

@@ -1,0 +1,340 @@
+"""Known mistakes: each is told apart from the right answer and from the others, and named where it was made."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from grader.checks.compare import VALUES, relative_error
+from grader.checks.exam import CaseAnswer, Check, Exam
+from grader.checks.misconceptions import CATALOGUE, Misconception, diagnose, diagnosis
+from grader.checks.misconceptions.calls import build_module, call
+from grader.checks.misconceptions.catalogue import misconception
+from grader.checks.vision import VISION_CHECKS
+from grader.intake.report import Code
+from grader.pipeline.ask import Asker
+from grader.sandbox.host import Ending, Outcome
+from grader.verdicts import Evidence, Verdict
+from grader.wire import Array, Arrays, Message
+from reference.vision.autoencoder import MaskedAutoEncoder
+from reference.vision.classifier import ClassificationMAE
+from reference.vision.masking import random_masking, restore_masked
+from reference.vision.patches import patchify, unpatchify
+from reference.vision.vit import ClassificationViT
+
+CHECKS = {check.key: check for check in VISION_CHECKS}
+BY_VALUE = [key for key, check in CHECKS.items() if check.aspect in ("output", "generality")]
+RIGHT: dict[str, Callable[..., Any]] = {
+    "patchify": patchify,
+    "unpatchify": unpatchify,
+    "random_masking": random_masking,
+    "restore_masked": restore_masked,
+    "ClassificationViT.forward": ClassificationViT.forward,
+    "MaskedAutoEncoder.forward_encoder": MaskedAutoEncoder.forward_encoder,
+    "MaskedAutoEncoder.forward_decoder": MaskedAutoEncoder.forward_decoder,
+    "MaskedAutoEncoder.forward_encoder_representation": MaskedAutoEncoder.forward_encoder_representation,
+    "ClassificationMAE.forward": ClassificationMAE.forward,
+}
+# A wrong answer is a hundred tolerances from the right one, as a probe must be that is strong enough.
+CLEAR = 100 * VALUES.relative
+# Two mistakes need only be so far apart that no answer can be within the tolerance of both, with room to spare.
+APART = 20 * VALUES.relative
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Any:
+    """Small products are slower on many threads, most of all where other tests run beside."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@cache
+def prepared(key: str) -> Exam:
+    """Return a check's exam; made once for all tests, which leave it as it is."""
+    return CHECKS[key].prepare(torch.Generator().manual_seed(7))
+
+
+def given_by(key: str, function: Callable[..., Any]) -> list[Arrays]:
+    """Return what a function gives in every case of a check."""
+    check, exam = CHECKS[key], prepared(key)
+    module = build_module(check.function, exam)
+    return [call(check.function, function, module, case.inputs, exam.settings) for case in exam.cases]
+
+
+@cache
+def wrong(key: str) -> dict[str, list[Arrays]]:
+    """Return what each misconception of a check's function gives in every case, whatever its aspects."""
+    return {entry.id: given_by(key, entry.function_with_it) for entry in entries(key, every_aspect=True)}
+
+
+def entries(key: str, *, every_aspect: bool = False) -> list[Misconception]:
+    """Return the misconceptions of a check's function that show in the check, or all of them."""
+    check = CHECKS[key]
+    return [
+        entry
+        for entry in CATALOGUE
+        if entry.function == check.function and (every_aspect or check.aspect in entry.aspects)
+    ]
+
+
+def answers(outputs: list[Arrays]) -> list[CaseAnswer]:
+    """Return outputs as what a worker brought home."""
+    return [CaseAnswer(arrays) for arrays in outputs]
+
+
+def expected(key: str) -> list[Arrays]:
+    """Return the right answers to a check."""
+    return [case.expected for case in prepared(key).cases]
+
+
+def distance(check: Check, some: Arrays, other: Arrays) -> float:
+    """Return by how much two answers differ in the output that differs most; infinity by kind or shape."""
+    largest = 0.0
+    for name in sorted(other, key=lambda name: other[name].size):
+        one, two, tolerance = some[name], other[name], check.tolerance(name)
+        if one.shape != two.shape:
+            return float("inf")
+        if tolerance.kind == "float":
+            error = relative_error(one.astype(np.float64), two.astype(np.float64), tolerance.floor)
+            largest = max(largest, error)
+        elif not np.array_equal(one, two):
+            return float("inf")
+    return largest
+
+
+def test_every_function_has_entries() -> None:
+    """There are mistakes for each vision function, a hundred in all."""
+    counts = Counter(entry.function for entry in CATALOGUE)
+
+    assert counts.keys() == RIGHT.keys()
+    assert min(counts.values()) >= 6
+    assert len(CATALOGUE) >= 100
+
+
+@pytest.mark.parametrize("key", BY_VALUE)
+def test_calls_follow_the_contract(key: str) -> None:
+    """Called as a misconception is called, the reference itself gives the right answer, bit for bit."""
+    check = CHECKS[key]
+    for mine, right in zip(given_by(key, RIGHT[check.function]), expected(key), strict=True):
+        assert mine.keys() == right.keys()
+        for name in right:
+            np.testing.assert_array_equal(mine[name], right[name])
+
+
+@pytest.mark.parametrize("key", BY_VALUE)
+def test_each_differs_clearly_from_the_right_answer(key: str) -> None:
+    """In every case, in one output at least, and by a hundred times what is tolerated."""
+    for entry in entries(key):
+        for mine, right in zip(wrong(key)[entry.id], expected(key), strict=True):
+            assert distance(CHECKS[key], mine, right) >= CLEAR, entry.id
+
+
+@pytest.mark.parametrize("key", BY_VALUE)
+def test_an_aspect_is_left_out_only_where_the_mistake_is_right(key: str) -> None:
+    """An entry that does not apply to a check gives the right answer there."""
+    applying = {entry.id for entry in entries(key)}
+    for entry in entries(key, every_aspect=True):
+        if entry.id not in applying:
+            for mine, right in zip(wrong(key)[entry.id], expected(key), strict=True):
+                assert distance(CHECKS[key], mine, right) == 0, entry.id
+
+
+@pytest.mark.parametrize("key", BY_VALUE)
+def test_no_two_give_the_same_values(key: str) -> None:
+    """No answer can be within the tolerance of two entries, so a diagnosis is never between two."""
+    for one, two in itertools.combinations(entries(key), 2):
+        first, second = wrong(key)[one.id][0], wrong(key)[two.id][0]
+        assert distance(CHECKS[key], first, second) >= APART, (one.id, two.id)
+
+
+def smallest_check(entry: Misconception) -> str:
+    """Return the check with the smaller sizes, where the entry shows there."""
+    return f"{entry.function}.{entry.aspects[-1]}"
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.id)
+def test_diagnosis_names_exactly_the_mistake(entry: Misconception) -> None:
+    """Who gives a misconception's values, in other dtypes and with rounding of their own, is told that one."""
+    key = smallest_check(entry)
+    rounded = [as_a_student_would_return(arrays) for arrays in wrong(key)[entry.id]]
+
+    assert diagnose(CHECKS[key], prepared(key), answers(rounded)) is entry
+
+
+def as_a_student_would_return(arrays: Arrays) -> Arrays:
+    """Return a boolean mask, and floats in double precision that differ in the sixth digit."""
+    changed = {}
+    for name, array in arrays.items():
+        is_mask = name == "mask"
+        changed[name] = array.astype(bool) if is_mask else array if array.dtype == np.int64 else array * (1 + 2e-6)
+    return changed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.id)
+def test_diagnosis_names_it_at_the_homeworks_sizes(entry: Misconception) -> None:
+    """The same where the models have their full depth."""
+    key = f"{entry.function}.{entry.aspects[0]}"
+
+    assert diagnose(CHECKS[key], prepared(key), answers(wrong(key)[entry.id])) is entry
+
+
+@pytest.mark.parametrize("key", BY_VALUE)
+def test_a_right_answer_has_no_diagnosis(key: str) -> None:
+    """Not even where a mistake that does not show at these inputs gives the same values."""
+    assert diagnose(CHECKS[key], prepared(key), answers(expected(key))) is None
+
+
+@pytest.mark.parametrize("key", [key for key in BY_VALUE if key.endswith("generality")])
+@pytest.mark.parametrize("fill", ["noise", "zeros", "nan", "nothing"])
+def test_other_answers_have_no_diagnosis(key: str, fill: str) -> None:
+    """Noise, zeros, NaN or no arrays at all are no known mistake."""
+    rng = np.random.default_rng(3)
+    makers: dict[str, Callable[[Array], Array]] = {
+        "noise": lambda array: rng.standard_normal(array.shape),
+        "zeros": np.zeros_like,
+        "nan": lambda array: np.full(array.shape, np.nan),
+    }
+    made = [
+        {name: makers[fill](array) for name, array in arrays.items()} if fill in makers else {}
+        for arrays in expected(key)
+    ]
+
+    assert diagnose(CHECKS[key], prepared(key), answers(made)) is None
+
+
+def test_a_mistake_in_one_case_alone_has_no_diagnosis() -> None:
+    """All cases must match: right in the first and wrong in the second is another mistake."""
+    key = "random_masking.generality"
+    made = [expected(key)[0], wrong(key)["random_masking.mask-inverted"][1]]
+
+    assert diagnose(CHECKS[key], prepared(key), answers(made)) is None
+
+
+def test_between_two_there_is_no_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where two entries give the student's values, neither is named: a guess may send them the wrong way."""
+    key, name = "random_masking.generality", "random_masking.mask-inverted"
+    entry = next(entry for entry in CATALOGUE if entry.id == name)
+    monkeypatch.setattr(diagnosis, "registered", lambda: (*CATALOGUE, replace(entry, id=f"{name}-again")))
+
+    assert diagnose(CHECKS[key], prepared(key), answers(wrong(key)[name])) is None
+
+
+@pytest.mark.parametrize("key", [key for key in CHECKS if key not in BY_VALUE])
+def test_gradients_and_behaviour_are_not_diagnosed(key: str) -> None:
+    """The catalogue knows values; other checks have words of their own."""
+    assert diagnose(CHECKS[key], prepared(key), [CaseAnswer({}) for _ in prepared(key).cases]) is None
+
+
+def test_an_id_is_taken_once() -> None:
+    """A second entry with the same id is refused, and the message names it."""
+    add = misconception("random_masking.mask-inverted", happened="", right="")
+
+    with pytest.raises(ValueError, match=re.escape("'random_masking.mask-inverted'")):
+        add(random_masking)
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.id)
+def test_words_are_hints_and_no_solutions(entry: Misconception) -> None:
+    """What happened and what is right, in sentences; a name is the longest piece of code in them."""
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", entry.id.removeprefix(f"{entry.function}."))
+    assert entry.hint == f"{entry.happened} {entry.right}"
+    assert re.fullmatch(r"[A-Z].*\.", entry.about)
+    for sentence in (entry.happened, entry.right):
+        assert re.match(r"[A-Z`]", sentence)
+        assert sentence.endswith(".")
+        assert len(sentence) <= 200
+        assert not re.search(r"[\[\]()=\n]|  |torch|einops", sentence)
+        assert all(piece.isidentifier() for piece in re.findall(r"`([^`]*)`", sentence))
+        assert sentence.count("`") % 2 == 0
+    assert " should " in entry.right  # nobody is left with what went wrong alone
+    assert not re.match(r"(It|Its|They|This|That|These|Those)\b", entry.right)  # it stands on its own under "Try"
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Stands in for the sandbox: brings home the same arrays whatever is asked."""
+
+    outputs: list[Arrays]
+
+    def run(self, *_: object, **__: object) -> Outcome:
+        """Return an answer."""
+        arrays = {f"{index}/{name}": array for index, each in enumerate(self.outputs) for name, array in each.items()}
+        return Outcome(Ending.ANSWERED, Message("answer", {}, arrays))
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """Stands in for the intake: a notebook without anything in it."""
+
+    parts: Mapping[str, Code]
+    modules: Mapping[str, str]
+
+
+def examined(key: str, outputs: list[Arrays], *, lent: tuple[str, ...] = ()) -> Evidence:
+    """Return the evidence of a run that brings home given outputs."""
+    code = Code(cells=(), plans={}, missing={}, not_run={}, broken={})
+    asker = Asker(
+        sandbox=Answering(outputs),  # type: ignore[arg-type]  # a stand-in
+        intake=HandedIn({"vision": code}, {}),  # type: ignore[arg-type]  # a stand-in
+        given=code,
+        secret=b"",
+        device="cpu",
+        memory_mib=1024,
+    )
+    return asker.examine(CHECKS[key], prepared(key), 1.0, lent=lent)
+
+
+def test_a_failed_question_says_what_happened() -> None:
+    """The diagnosis comes first, the findings stay, and what is right is what to try."""
+    key = "random_masking.generality"
+    evidence = examined(key, wrong(key)["random_masking.mask-inverted"])
+
+    assert evidence.verdict is Verdict.FAILED
+    assert evidence.diagnosis == ("random_masking.mask-inverted",)
+    assert evidence.findings[0] == "Your `mask` is inverted: it is 1 where a patch was kept."
+    assert evidence.findings[1].startswith("`mask` has the right shape (3, 30), but all 90 elements differ.")
+    assert evidence.try_next == "`mask` should be 1 exactly where a patch was removed, and 0 where it was kept."
+    assert evidence.fraction == 0
+
+
+def test_a_wrong_shape_is_diagnosed_too() -> None:
+    """A misconception may predict another shape than the right one."""
+    key = "ClassificationMAE.forward.generality"
+    evidence = examined(key, wrong(key)["ClassificationMAE.forward.head-on-every-token"])
+
+    assert evidence.diagnosis == ("ClassificationMAE.forward.head-on-every-token",)
+    assert evidence.findings[1] == "`logits` has shape (3, 26, 7); it should be (3, 7)."
+
+
+def test_a_lent_run_is_not_diagnosed() -> None:
+    """What a run with our helpers gave could say something about their answers."""
+    key = "MaskedAutoEncoder.forward_decoder.generality"
+    outputs = wrong(key)["MaskedAutoEncoder.forward_decoder.no-positions"]
+
+    assert examined(key, outputs).diagnosis == ("MaskedAutoEncoder.forward_decoder.no-positions",)
+    assert examined(key, outputs, lent=("restore_masked",)).diagnosis == ()
+
+
+def test_a_pass_and_an_unknown_mistake_stay_as_judged() -> None:
+    """Without a match, nothing is added to what the judge said."""
+    key = "restore_masked.generality"
+    unchanged = [
+        {**right, **{f"after/{name}": array for name, array in case.inputs.items()}}
+        for right, case in zip(expected(key), prepared(key).cases, strict=True)
+    ]
+    unknown = [{"x": 2 * right["x"]} for right in expected(key)]
+
+    assert examined(key, unchanged) == Evidence(Verdict.PASSED, fraction=1.0)
+    assert (examined(key, unknown).diagnosis, examined(key, unknown).try_next) == ((), "")

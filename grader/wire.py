@@ -16,7 +16,6 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ _DTYPES = frozenset(
 _MAX_DIMENSIONS = 8
 _MAX_NAME_LENGTH = 200
 _TICK_S = 0.1
+_PAUSE_S = 0.005
 
 
 class WireError(Exception):
@@ -110,7 +110,7 @@ def receive(
         EOFError: the other side closed the connection.
         TimeoutError: the deadline passed.
     """
-    wait = partial(_wait, connection, deadline, tick)
+    wait = _Wait(connection, deadline, tick, select.POLLIN)
     prefix = _receive_exactly(connection, _PREFIX.size, wait)
     magic, header_size, body_size = _PREFIX.unpack(prefix)
     if magic != _MAGIC:
@@ -182,20 +182,25 @@ def _parse_array(item: object) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
 
 def _send_all(connection: socket.socket, data: bytes | memoryview, deadline: float | None) -> None:
     view = memoryview(data)
-    # A blocking send would wait for a reader that may never read, whatever the deadline says.
-    flags = 0 if deadline is None else socket.MSG_DONTWAIT
+    wait = _Wait(connection, deadline, None, select.POLLOUT)
     while view:
-        _wait(connection, deadline, None, event=select.POLLOUT)
-        view = view[connection.send(view[: 1 << 20], flags) :]
+        wait()
+        try:
+            view = view[connection.send(view[: 1 << 20], wait.flags) :]
+        except BlockingIOError:
+            wait.pause()
 
 
-def _receive_exactly(connection: socket.socket, size: int, wait: Callable[[], None]) -> bytearray:
+def _receive_exactly(connection: socket.socket, size: int, wait: _Wait) -> bytearray:
     data = bytearray(size)
     view = memoryview(data)
     while view:
         wait()
         try:
-            count = connection.recv_into(view, min(len(view), 1 << 20))
+            count = connection.recv_into(view, min(len(view), 1 << 20), wait.flags)
+        except BlockingIOError:
+            wait.pause()
+            continue
         except ConnectionResetError:
             count = 0  # it closed with something of ours unread
         if count == 0:
@@ -204,21 +209,43 @@ def _receive_exactly(connection: socket.socket, size: int, wait: Callable[[], No
     return data
 
 
-def _wait(
-    connection: socket.socket,
-    deadline: float | None,
-    tick: Callable[[], None] | None,
-    *,
-    event: int = select.POLLIN,
-) -> None:
-    """Return when the connection is ready; without a deadline the socket call itself may block."""
-    if deadline is None:
-        return
-    poller = select.poll()
-    poller.register(connection, event)
-    while (left_s := deadline - time.monotonic()) > 0:
-        if poller.poll(min(left_s, _TICK_S) * 1000):
+class _Wait:
+    """
+    Waits until a connection is ready, while the clock is watched; without a deadline the socket call may block.
+
+    With one, the socket call must never block (`flags`): a blocking send waits for a reader that may never read,
+    and out-of-band data makes a local socket look readable when there is nothing to read.
+    """
+
+    def __init__(
+        self, connection: socket.socket, deadline: float | None, tick: Callable[[], None] | None, event: int
+    ) -> None:
+        self.flags = 0 if deadline is None else socket.MSG_DONTWAIT
+        self._deadline = deadline
+        self._tick = tick
+        self._next_tick = time.monotonic() + _TICK_S
+        self._poller = select.poll()
+        self._poller.register(connection, event)
+
+    def __call__(self) -> None:
+        """Return when the socket says that it is ready."""
+        if self._deadline is None:
             return
-        if tick is not None:
-            tick()
-    raise TimeoutError("the deadline passed")
+        while True:
+            self._look_at_clock(self._deadline)
+            left_s = self._deadline - time.monotonic()
+            if self._poller.poll(max(min(left_s, _TICK_S), 0) * 1000):
+                return
+
+    def pause(self) -> None:
+        """Wait a moment: the socket said that it was ready and was not."""
+        time.sleep(_PAUSE_S)
+
+    def _look_at_clock(self, deadline: float) -> None:
+        now = time.monotonic()
+        if now >= deadline:
+            raise TimeoutError("the deadline passed")
+        # By the clock, not by how long nothing came: a trickle of bytes must not keep the watch from looking.
+        if self._tick is not None and now >= self._next_tick:
+            self._next_tick = now + _TICK_S
+            self._tick()

@@ -97,11 +97,20 @@ def not_found(name: str, near: str | None) -> Evidence:
     return Evidence(Verdict.MISSING, (f"{code(name)} was not found in any notebook or module.",), hint)
 
 
+def only_once(name: str) -> Evidence:
+    """Return the evidence for a function that two parts ask for and that was written once."""
+    return Evidence(
+        Verdict.MISSING,
+        (f"{code(name)} was found once only, and that one is graded in part (h).",),
+        "Put the functions of part (g) into `utils_classification_copypaste.py`.",
+    )
+
+
 def does_not_compile(name: str, reason: str) -> Evidence:
     """Return the evidence for a name whose cell cannot be compiled."""
     return Evidence(
         Verdict.ERROR,
-        (f"The cell that defines {code(name)} does not compile: {plain(reason, limit=400)}",),
+        (f"The cell that defines {code(name)} does not compile: {code(reason, limit=400)}",),
         "Run the cell in Jupyter, mend the line it names, and hand in again.",
     )
 
@@ -162,7 +171,7 @@ def _missing(failure: Mapping[str, Any], *, function: str, not_run: Mapping[str,
     if name in not_run:
         return Evidence(
             Verdict.MISSING,
-            (f"{code(name)} is made only in {plain(not_run[name])}, in code that the grader does not run.",),
+            (f"{code(name)} is made only in {code(not_run[name])}, in code that the grader does not run.",),
             "Define it at the top level of a cell, outside loops and training code.",
         )
     return not_found(name or function, None)
@@ -204,7 +213,7 @@ def _cause(kind: str, message: str, failure: Mapping[str, Any], not_run: Mapping
     name = plain(failure.get("name"), limit=100)
     if kind == "NameError" and name in not_run:
         return (
-            f"{code(name)} is made in {plain(not_run[name])}, in code that the grader does not run (training, loops, "
+            f"{code(name)} is made in {code(not_run[name])}, in code that the grader does not run (training, loops, "
             "tests). Define it at the top level of a cell, or pass it as an argument."
         )
     if kind in ("NameError", "UnboundLocalError"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tempfile
@@ -48,6 +49,12 @@ def build_results(
     }
 
 
+@functools.cache
+def _validator() -> jsonschema.Draft202012Validator:
+    # Made once: jsonschema.validate would check the schema itself for every question again. A test does that.
+    return jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+
+
 def write_results(results: dict[str, Any], path: Path) -> None:
     """
     Validate and write results.json in one step: a reader sees the old file or the new one, never a part.
@@ -56,7 +63,7 @@ def write_results(results: dict[str, Any], path: Path) -> None:
         jsonschema.ValidationError: the content is not what the schema promises; the old file stays.
         OSError: the file cannot be written; the old file stays.
     """
-    jsonschema.validate(results, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    _validator().validate(results)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".results-")
     try:

@@ -22,6 +22,16 @@ _HEADLINES = {
 }
 
 
+# What intake calls the things it takes from files, in words for students.
+_USED_FOR = {
+    "vision": "Masked autoencoders",
+    "metalearning": "Meta-learning",
+    "metalearning-copypaste": "Meta-learning, part (g)",
+    "autograder": "Saved outputs",
+    "saved_model": "Saved model",
+}
+
+
 @dataclass(frozen=True)
 class Judgement:
     """
@@ -87,7 +97,8 @@ def summary(
         )
     if used:
         paragraphs.append(
-            "Read from your submission:\n\n" + "\n".join(f"- {what}: {code(file)}" for what, file in used)
+            "Read from your submission:\n\n"
+            + "\n".join(f"- {_USED_FOR.get(what, what)}: {code(file)}" for what, file in used)
         )
     if notes:
         paragraphs.append("Please note:\n\n" + "\n".join(f"- {note}" for note in notes))

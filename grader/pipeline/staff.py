@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from grader.checks.exam import CaseAnswer
+from grader.checks.exam import CaseAnswer, Exam
 from grader.errors import StaffError
 from grader.feedback.text import plain
 from grader.feedback.words import Judgement
@@ -99,11 +99,22 @@ def _run(group: type[StaffQuestion], asker: Asker, checks: dict[str, Any]) -> li
     answers: list[CaseAnswer] | None = asker.fetch(check, exam, _TIME_LIMIT_S)
     group.student = None if answers is None else [answer.arrays for answer in answers]
     group.reference = [case.expected for case in exam.cases]
+    if not _came_home(answers, exam):
+        nothing = Evidence(Verdict.MISSING, ("Your code gave nothing that this question could look at.",))
+        names = unittest.defaultTestLoader.getTestCaseNames(group)
+        return [Judgement(_question(group(name)), nothing) for name in names]
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(group)
     tests = [test for test in suite if isinstance(test, StaffQuestion)]
     result = _Evidence()
     suite.run(result)
     return [Judgement(_question(test), result.of(test)) for test in tests]
+
+
+def _came_home(answers: Sequence[CaseAnswer] | None, exam: Exam) -> bool:
+    """Whether everything that is expected is there; a staff question need not guard against what is not."""
+    return answers is not None and all(
+        answer.get(name) is not None for case, answer in zip(exam.cases, answers, strict=True) for name in case.expected
+    )
 
 
 class _Evidence(unittest.TestResult):

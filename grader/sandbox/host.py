@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import enum
-import errno
 import os
-import signal
 import socket
 import subprocess
 import tempfile
@@ -20,55 +17,15 @@ from grader import wire
 from grader.errors import StaffError
 from grader.sandbox import worker, zygote
 from grader.sandbox.limits import Limits
+from grader.sandbox.outcome import Ending, Outcome, explain_signal
 from grader.sandbox.uids import UidBlock
 from grader.sandbox.walls import Walls, survey_machine
+from grader.sandbox.watch import LimitExceeded, Watch
 
 _START_S = 60.0  # a loaded machine may take long to fork; student code is not running yet
-_MIB = 1024 * 1024
 
 # Answers a request of the worker's while its task runs: the lent helpers.
 Answer = Callable[[wire.Message], wire.Message]
-
-
-class Ending(enum.Enum):
-    """How a task ended."""
-
-    ANSWERED = "an answer came"
-    TIMEOUT = "it took longer than allowed"
-    MEMORY = "it wanted more memory than allowed"
-    DISK = "it wrote more files than allowed"
-    CRASHED = "the process crashed"
-    NO_ANSWER = "the process ended without an answer"
-    BAD_ANSWER = "what it sent was not a message, or too large a one"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """
-    What came of one task.
-
-    Args:
-        ending: how it ended.
-        message: the answer, where there is one.
-        detail: a few words of the sandbox's own on the ending, never the student's.
-        wall_s: seconds from start to end.
-        cpu_s: processor seconds of the worker and the children it waited for.
-        left_behind: processes that had to be ended after it.
-    """
-
-    ending: Ending
-    message: wire.Message | None
-    detail: str = ""
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
-    left_behind: int = 0
-
-
-class _LimitExceeded(Exception):
-    def __init__(self, ending: Ending, detail: str) -> None:
-        super().__init__(detail)
-        self.ending = ending
-        self.detail = detail
 
 
 @dataclass
@@ -104,7 +61,7 @@ class Sandbox:
             self._zygote_pid = os.fork()
             if self._zygote_pid == 0:
                 _close_all_but(theirs)
-                zygote.serve(theirs, self.walls, self.tasks, sweeper_uid=self._uids.sweeper)
+                zygote.serve(theirs, self.walls, self.tasks, sweeper_uid=self._uids.sweeper, folder=self._folder)
             theirs.close()
             stack.callback(self._end_zygote)
             self._exit = stack.pop_all()
@@ -152,16 +109,18 @@ class Sandbox:
         try:
             pid = self._start(task, theirs, scratch, limits)
             theirs.close()
+            ending = Ending.TIMEOUT
             try:
-                watch = _Watch(pid, scratch, limits, watch_memory=self.cuda)
+                watch = Watch(pid, self._uid() if self.walls.own_uid else None, scratch, limits, self._zygote_pid)
                 ending, message, detail = _converse(connection, request, limits, caps or wire.Caps(), answer, watch)
             finally:
-                ended = self._order(wire.Message("end", {"pid": pid})).meta
+                silent = ending is Ending.NO_ANSWER
+                ended = self._order(wire.Message("end", {"pid": pid, "expect_gone": silent})).meta
         finally:
             connection.close()
             _remove(scratch)
         if ending is Ending.NO_ANSWER and ended["signal"]:
-            ending, detail = _explain_signal(ended["signal"])
+            ending, detail = explain_signal(ended["signal"])
         return Outcome(
             ending,
             message,
@@ -193,36 +152,13 @@ class Sandbox:
         return self._uids.worker(self._started)
 
 
-@dataclass(frozen=True)
-class _Watch:
-    """Looks ten times a second at what no kernel limit of ours covers."""
-
-    pid: int
-    scratch: Path
-    limits: Limits
-    watch_memory: bool
-
-    def __call__(self) -> None:
-        entries = 0
-        total = 0
-        for folder, _, names in os.walk(self.scratch, onerror=_refuse_depth):
-            entries += 1 + len(names)
-            if entries > self.limits.scratch_entries:
-                raise _LimitExceeded(Ending.DISK, f"more than {self.limits.scratch_entries} files")
-            total += sum(_size(Path(folder, name)) for name in names)
-        if total > self.limits.scratch_mib * _MIB:
-            raise _LimitExceeded(Ending.DISK, f"more than {self.limits.scratch_mib} MiB of files")
-        if self.watch_memory and _resident_bytes(self.pid) > self.limits.memory_mib * _MIB:
-            raise _LimitExceeded(Ending.MEMORY, f"more than {self.limits.memory_mib} MiB")
-
-
 def _converse(
     connection: socket.socket,
     request: wire.Message,
     limits: Limits,
     caps: wire.Caps,
     answer: Answer | None,
-    watch: _Watch,
+    watch: Watch,
 ) -> tuple[Ending, wire.Message | None, str]:
     """Hand over the task, answer the worker's requests, take its answer."""
     try:
@@ -240,7 +176,7 @@ def _converse(
             wire.send(connection, answer(message), deadline=deadline)
     except TimeoutError:
         return Ending.TIMEOUT, None, f"{limits.wall_s:g} s"
-    except _LimitExceeded as exceeded:
+    except LimitExceeded as exceeded:
         return exceeded.ending, None, exceeded.detail
     except wire.WireError as error:
         return Ending.BAD_ANSWER, None, str(error)
@@ -263,44 +199,11 @@ def _await_ready(connection: socket.socket) -> None:
         )
 
 
-def _explain_signal(number: int) -> tuple[Ending, str]:
-    if number == signal.SIGXCPU:
-        return Ending.TIMEOUT, "processor time"
-    if number == signal.SIGXFSZ:
-        return Ending.DISK, "one file was too large"
-    if number == signal.SIGKILL:  # the kernel's choice where the machine, or its container, has less than our limit
-        return Ending.MEMORY, "the machine has no more"
-    known = {each.value: f", {each.name}" for each in signal.Signals}  # most real-time signals have no name
-    return Ending.CRASHED, f"signal {number}{known.get(number, '')}"
-
-
 def _close_all_but(kept: socket.socket) -> None:
     """Drop what the zygote must not hold: a descriptor would open a file whatever its mode."""
     keep = kept.fileno()
     os.closerange(3, keep)
     os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
-
-
-def _refuse_depth(error: OSError) -> None:
-    """End a worker that hides files where a path is too long to follow; what went meanwhile is no fault."""
-    if error.errno == errno.ENAMETOOLONG:
-        raise _LimitExceeded(Ending.DISK, "folders too deep")
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_blocks * 512
-    except OSError as error:
-        _refuse_depth(error)
-        return 0  # it went between listing and looking
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return pages * os.sysconf("SC_PAGESIZE")
 
 
 def _remove(folder: Path) -> None:

@@ -45,7 +45,7 @@ def end_processes(uid: int | None, *, session: int, sweeper_uid: int, spare: Col
     """
     deadline = time.monotonic() + _PATIENCE_S
     found: set[int] = set()
-    while living := set(_of_uid(uid) if uid is not None else _of_session(session)) - set(spare):
+    while living := set(processes_of(uid) if uid is not None else _of_session(session)) - set(spare):
         found |= living
         if uid is not None:
             _signal_all_of(uid, sweeper_uid)
@@ -83,7 +83,8 @@ def _reap(spare: Collection[int]) -> None:
             os.waitpid(pid, os.WNOHANG)
 
 
-def _of_uid(uid: int) -> Iterator[int]:
+def processes_of(uid: int) -> Iterator[int]:
+    """Pids of the processes that have a uid as any of their four."""
     for pid in _pids():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             status = Path(f"/proc/{pid}/status").read_text()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +67,8 @@ def _detach(connection: socket.socket) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
+    # Whoever started us may have put objects of their own here, over descriptors that are closed below.
+    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
     keep = connection.fileno()
     os.closerange(3, keep)
     os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
@@ -81,3 +85,4 @@ def _set_environment(scratch: Path) -> None:
         MPLBACKEND="Agg",
         USER="student",
     )
+    tempfile.tempdir = None  # what it was in our parent is no place that a worker may write to

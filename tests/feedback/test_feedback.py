@@ -19,7 +19,7 @@ from grader.feedback.terminal import print_report
 from grader.feedback.text import code, plain
 from grader.feedback.words import Judgement, question_output, summary
 from grader.rubric import Question
-from grader.sandbox.host import Ending
+from grader.sandbox.outcome import Ending
 from grader.verdicts import Evidence, Verdict, failed, passed
 
 WHERE = [{"label": "nb.ipynb, code cell 4", "line": 7, "function": "forward"}]
@@ -78,7 +78,7 @@ def test_a_global_from_code_that_is_not_run_is_explained_by_its_cell() -> None:
     """A NameError about it says where it is made and that such code is not run."""
     evidence = explain(type="NameError", message="name 'device' is not defined", name="device")
 
-    assert "`device` is made in nb.ipynb, code cell 9, in code that the grader does not run" in evidence.try_next
+    assert "`device` is made in `nb.ipynb, code cell 9`, in code that the grader does not run" in evidence.try_next
 
 
 def test_a_missing_name_is_told_by_its_reason() -> None:
@@ -89,7 +89,7 @@ def test_a_missing_name_is_told_by_its_reason() -> None:
 
     assert (nowhere.verdict, nowhere.findings) == (Verdict.MISSING, ("`f` was not found in any notebook or module.",))
     assert hidden.verdict is Verdict.MISSING
-    assert hidden.findings[0].startswith("`device` is made only in nb.ipynb, code cell 9")
+    assert hidden.findings[0].startswith("`device` is made only in `nb.ipynb, code cell 9`")
     assert stopped.verdict is Verdict.ERROR
     assert stopped.findings == (
         "The cell that defines `f` stopped with an error.",
@@ -137,7 +137,7 @@ def test_names_that_are_nearly_right_are_suggested() -> None:
     """A near name is shown; without one, the advice is to keep the template's."""
     assert not_found("patchify", "patch_ify").try_next == "Did you mean `patch_ify`? Keep the names of the template."
     assert not_found("patchify", None).try_next == "Keep the names of the template."
-    assert "does not compile: line 3" in does_not_compile("f", "line 3: unexpected indent").findings[0]
+    assert "does not compile: `line 3" in does_not_compile("f", "line 3: unexpected indent").findings[0]
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_the_summary_counts_and_names_visible_questions_only() -> None:
     assert text.startswith("**1 of 2 graded questions are right.**")
     assert "secret title" not in text
     assert "Begin with 1.1 (patchify: values)" in text
-    assert "- vision: `aˋb.ipynb`" in text
+    assert "- Masked autoencoders: `aˋb.ipynb`" in text
     assert "Grading was cut short" in text
 
 

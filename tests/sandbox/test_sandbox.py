@@ -22,8 +22,9 @@ import pytest
 from grader import wire
 from grader.errors import StaffError
 from grader.sandbox import landlock, syscalls
-from grader.sandbox.host import Ending, Outcome, Sandbox
+from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
+from grader.sandbox.outcome import Ending, Outcome
 from grader.sandbox.walls import survey_machine
 
 ROOT = Path(__file__).parents[2]
@@ -650,3 +651,78 @@ def test_the_worker_is_killed_first_when_memory_runs_out(run: Run) -> None:
         return wire.Message("reply", {"score": Path(f"/proc/{message.meta['pid']}/oom_score_adj").read_text().strip()})
 
     assert answer_of(run(source, answer=look)) == {"score": "1000"}
+
+
+# What came of attacks: each of these once got through.
+
+
+def test_out_of_band_data_does_not_hold_up_the_trusted_process(run: Run) -> None:
+    """It makes the connection look readable when there is nothing to read; the deadline comes all the same."""
+    attack = "import socket, time; connection.send(b'x', socket.MSG_OOB); time.sleep(60)"
+
+    assert run(attack, wall_s=1.0).ending is Ending.TIMEOUT
+
+
+def test_a_trickle_of_bytes_does_not_keep_the_watch_from_looking(run: Run) -> None:
+    """A message that never ends, sent byte by byte, while the disk fills."""
+    attack = """
+        import os, struct, time
+        connection.send(struct.pack("<4sIQ", b"GWIR", 200_000, 0))
+        for number in range(100):
+            connection.send(b" ")
+            open(f"f{number}", "wb").write(bytes(4 << 20))
+            time.sleep(0.03)
+    """
+
+    assert run(attack).ending is Ending.DISK
+
+
+def test_files_without_a_name_count_while_they_are_open(run: Run) -> None:
+    """Opened, unlinked and filled: nothing of it stands in the folder."""
+    attack = """
+        import os, time
+        kept = []
+        for number in range(12):
+            kept.append(open("f", "wb"))
+            os.unlink("f")
+            kept[-1].write(bytes(10 << 20))
+            kept[-1].flush()
+        time.sleep(4)
+    """
+
+    assert run(attack).ending is Ending.DISK
+
+
+def test_memory_is_limited_for_all_processes_of_a_worker_together(run: Run) -> None:
+    """Each child stays under the limit of one process; together they do not."""
+    attack = """
+        import os, time
+        for _ in range(5):
+            if os.fork() == 0:
+                kept = b"x" * (150 << 20)
+                time.sleep(4)
+                os._exit(0)
+        time.sleep(4)
+    """
+
+    assert run(attack).ending is Ending.MEMORY
+
+
+def test_a_worker_that_hangs_up_is_not_taken_for_one_that_ran_out_of_memory(run: Run) -> None:
+    """We end it ourselves then; only a signal that was not ours says something about it."""
+    assert run("import os, time; os.closerange(3, 256); time.sleep(5)").ending is Ending.NO_ANSWER
+
+
+def test_a_sweep_that_fails_costs_no_later_task(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zygote says that something is left behind, and goes on."""
+
+    def fail(*_: object, **__: object) -> int:
+        raise TimeoutError("processes cannot be ended")
+
+    monkeypatch.setattr("grader.sandbox.sweep.end_processes", fail)
+    with Sandbox({"source": run_source}) as patient:
+        for _ in range(2):
+            message = wire.Message("run", {"source": "answer['ok'] = 1", "given": None})
+            outcome = patient.run("source", message, limits=Limits(wall_s=5.0))
+            assert answer_of(outcome) == {"ok": 1}
+            assert outcome.left_behind == -1

@@ -7,7 +7,7 @@ A cell may take its code from a package instead of repeating it:
 
 stands for the source of that function; several names are separated by commas. `write` names the functions
 or methods (`MaskedAutoEncoder.forward`) whose bodies students write. Other cells mark what students write
-with `# BEGIN SOLUTION` and `# END SOLUTION`.
+with `# BEGIN SOLUTION` and `# END SOLUTION`; markdown cells mark written answers in the same way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ import jupytext
 import nbformat
 
 from grader.errors import StaffError
-from grader.release.regions import find_regions, mark_body, without_markers, without_solutions
+from grader.release.regions import (
+    find_regions,
+    mark_body,
+    with_answers,
+    without_answers,
+    without_markers,
+    without_solutions,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NotebookNode: TypeAlias = nbformat.NotebookNode
@@ -59,7 +66,8 @@ def render(source: Path, *, solved: bool) -> NotebookNode:
 
     Args:
         source: the percent text.
-        solved: keep the solutions, or put a comment and a NotImplementedError in their places.
+        solved: keep the solutions, or put a comment and a NotImplementedError in their places, and a place for
+            the student's words where an answer was.
 
     Raises:
         StaffError: a marker or an include is wrong.
@@ -73,6 +81,8 @@ def render(source: Path, *, solved: bool) -> NotebookNode:
         cell.id = f"{source.stem.lower()}-{number:02d}"
         if cell.cell_type == "code":
             cell.source = _code(cell, origin=source.name, solved=solved)
+        else:
+            cell.source = (with_answers if solved else without_answers)(cell.source, origin=source.name)
         cells.append(cell)
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -103,15 +113,19 @@ def edit_notebook(notebook: NotebookNode, edits: Mapping[str, str]) -> NotebookN
     edited = copy.deepcopy(notebook)
     for old, new in edits.items():
         code = [cell for cell in edited.cells if cell.cell_type == "code"]
-        count = sum(cell.source.count(old) for cell in code)
-        if count != 1:
-            raise StaffError(
-                happened=f"A text to edit stands {count} times in the notebook's code, not once: {old!r}.",
-                try_next="Adapt the edit to the source, with enough of its surroundings to be unique.",
-            )
+        require_once(old, count=sum(cell.source.count(old) for cell in code), where="the notebook's code")
         for cell in code:
             cell.source = cell.source.replace(old, new)
     return edited
+
+
+def require_once(old: str, *, count: int, where: str) -> None:
+    """Raise a StaffError unless the text of an edit was counted exactly once."""
+    if count != 1:
+        raise StaffError(
+            happened=f"A text to edit stands {count} times in {where}, not once: {old!r}.",
+            try_next="Adapt the edit to the source, with enough of its surroundings to be unique.",
+        )
 
 
 def _source(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Solution regions: the lines of a notebook that students write, marked in its source."""
+"""Solution regions: the lines of a notebook or module that students write, marked in its source."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ class Region:
 
     begin: int
     end: int
+
+
+ANSWER_PLACEHOLDER = "**Your answer:**"
 
 
 def find_regions(lines: Sequence[str], *, origin: str) -> list[Region]:
@@ -81,6 +84,27 @@ def without_solutions(text: str, *, origin: str) -> str:
     return "\n".join(lines)
 
 
+def with_answers(text: str, *, origin: str) -> str:
+    """Return a markdown cell's text as solved. In the percent source its markers look like those of code."""
+    return _uncommented(without_markers(_commented(text), origin=origin))
+
+
+def without_answers(text: str, *, origin: str) -> str:
+    """Return a markdown cell's text as handed out: every region becomes a place for the student's answer."""
+    lines = _commented(text).splitlines()
+    for region in reversed(find_regions(lines, origin=origin)):
+        lines[region.begin : region.end + 1] = [_commented(ANSWER_PLACEHOLDER)]
+    return _uncommented("\n".join(lines))
+
+
+def _commented(text: str) -> str:
+    return "\n".join(f"# {line}" for line in text.split("\n"))
+
+
+def _uncommented(text: str) -> str:
+    return "\n".join(line.removeprefix("# ") for line in text.split("\n"))
+
+
 def mark_body(text: str, name: str, *, origin: str) -> str:
     """
     Return the text with the body of a function or method, after its docstring, as a solution region.
@@ -101,6 +125,8 @@ def mark_body(text: str, name: str, *, origin: str) -> str:
         )
     lines = text.splitlines()
     first, last = body[0].lineno, body[-1].end_lineno
+    while lines[first - 2].lstrip().startswith("#"):  # what is said about the first statement belongs to it
+        first -= 1
     indent = " " * body[0].col_offset
     return "\n".join([*lines[: first - 1], indent + BEGIN, *lines[first - 1 : last], indent + END, *lines[last:]])
 

@@ -1,4 +1,4 @@
-"""Submissions of our own: the solved homework, and an example with two mistakes in it."""
+"""Submissions of our own: the solved homework, and an example with three mistakes in it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,40 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 
 from grader.errors import StaffError
 from grader.release import cell_runner
+from grader.release.modules import edit_modules, solved_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook
-from grader.release.vectors import write_vectors
+from grader.release.vectors import vector_bytes
 
 TRAINING_TAG = "training"
 _RUN_LIMIT_S = 120
 _ZIP_TIME = (2022, 11, 22, 12, 0, 0)  # a zip stores times: one for all files keeps the bytes the same
 
-# The mistakes of the example submission: old text to new text in the solved notebook.
+# The meta-learning notebooks, and what is made smaller before their cells are run: at full size they take
+# minutes. The notebooks that are handed in say so themselves, for the edits stay in them.
+_SMALLER = {
+    "num_iterations = 100 ": "num_iterations = 10 ",
+    "num_tasks_test = 10 ": "num_tasks_test = 2 ",
+    '"n_test_post": 1000,': '"n_test_post": 200,',
+    '"d": 501,': '"d": 101,',
+    '"num_stats": 10,': '"num_stats": 1,',
+    '"num_n_train_post_range": 40,': '"num_n_train_post_range": 8,',
+}
+META_NOTEBOOKS: dict[str, dict[str, str]] = {
+    "metalearning-part0": {},
+    "metalearning-part1": _SMALLER,
+    "metalearning-part2": _SMALLER,
+}
+
+# The mistakes of the example submission: old text to new text in the solved notebook, and in modules.
 EXAMPLE_MISTAKES = {
     # the mask is inverted
     "    shuffled_mask = torch.ones(x.shape[:2], dtype=x.dtype, device=x.device)\n"
@@ -37,6 +56,12 @@ EXAMPLE_MISTAKES = {
         "        tokens = torch.cat([cls_token, patches], dim=1)\n"
     ),
 }
+EXAMPLE_MODULE_MISTAKES = {
+    # accuracy in place of the error
+    "utils_classification.py": {
+        "@ alpha) != z_test))": "@ alpha) == z_test))",
+    },
+}
 _EXAMPLE_FOLDER = "CS182 HW4"
 _EXAMPLE_SETUP_CELLS = (
     "!pip install -q torchvision matplotlib",
@@ -47,32 +72,51 @@ _EXAMPLE_SETUP_CELLS = (
 _APPLE_DOUBLE = bytes.fromhex("00051607000200004d6163204f532058") + bytes(16)
 
 
-def run_definition_cells(notebook: NotebookNode) -> tuple[list[str], bytes]:
+@dataclass(frozen=True)
+class CellOutput:
     """
-    Run a notebook's code cells, all but those tagged `training`, beside the public vectors.
+    What a cell showed when it ran.
 
-    The cells run in a fresh interpreter and folder, on one thread.
+    Attributes:
+        text: what it printed.
+        figures: PNG in base64, in the order shown.
+    """
+
+    text: str
+    figures: tuple[str, ...]
+
+
+def run_definition_cells(
+    notebooks: Sequence[NotebookNode], beside: Mapping[str, bytes]
+) -> tuple[list[list[CellOutput]], dict[str, bytes]]:
+    """
+    Run the code cells of notebooks, all but those tagged `training`.
+
+    The notebooks run one after the other in a fresh interpreter and folder, on one thread.
 
     Args:
-        notebook: a notebook whose last cell writes `autograder.pt`.
+        notebooks: notebooks without shell and magic lines.
+        beside: files by name that lie in the folder.
 
     Returns:
-        What each cell printed, and the bytes of `autograder.pt`.
+        For each notebook what its cells showed, and the files that the cells wrote, by name.
 
     Raises:
         StaffError: a cell raised or did not end.
     """
-    sources = [cell.source for cell in notebook.cells if _is_definition(cell)]
-    with tempfile.TemporaryDirectory() as folder:
-        write_vectors(Path(folder) / "public_vectors.pt")
+    sources = [[cell.source for cell in notebook.cells if _is_definition(cell)] for notebook in notebooks]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, data in beside.items():
+            (folder / file).write_bytes(data)
         try:
             finished = subprocess.run(
-                [sys.executable, "-I", cell_runner.__file__],
+                [sys.executable, "-I", "-B", cell_runner.__file__],
                 input=json.dumps(sources),
                 capture_output=True,
                 text=True,
                 cwd=folder,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+                env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg"},
                 timeout=_RUN_LIMIT_S,
                 check=True,
             )
@@ -86,34 +130,72 @@ def run_definition_cells(notebook: NotebookNode) -> tuple[list[str], bytes]:
                 happened=f"The notebook's cells did not end within {_RUN_LIMIT_S} s.",
                 try_next=f"Tag cells that train with {TRAINING_TAG!r}.",
             ) from None
-        return json.loads(finished.stdout), (Path(folder) / "autograder.pt").read_bytes()
+        shown = [
+            [CellOutput(cell["text"], tuple(cell["figures"])) for cell in cells]
+            for cells in json.loads(finished.stdout)
+        ]
+        written = [path for path in folder.iterdir() if path.is_file() and path.name not in beside]
+        return shown, {path.name: path.read_bytes() for path in written}
+
+
+@dataclass(frozen=True)
+class _Homework:
+    """
+    A student's files.
+
+    Attributes:
+        vision: the vision notebook as it was run.
+        others: the meta-learning notebooks as they were run, and the modules, by file name.
+        autograder: the bytes of `autograder.pt`.
+    """
+
+    vision: NotebookNode
+    others: dict[str, bytes]
+    autograder: bytes
+
+
+def _do_homework(vision: NotebookNode, modules: Mapping[str, str]) -> _Homework:
+    """Run the vision notebook, and at the same time the solved meta-learning notebooks beside the modules."""
+    texts = {name: text.encode() for name, text in modules.items()}
+    notebooks = {name: edit_notebook(solved_notebook(name), edits) for name, edits in META_NOTEBOOKS.items()}
+    with ThreadPoolExecutor(1) as pool:
+        meta_job = pool.submit(run_definition_cells, list(notebooks.values()), texts)
+        (shown,), written = run_definition_cells([vision], {"public_vectors.pt": vector_bytes()})
+        meta_shown, _ = meta_job.result()
+    used = {
+        f"{name}.ipynb": notebook_bytes(_with_outputs(notebook, outputs))
+        for (name, notebook), outputs in zip(notebooks.items(), meta_shown, strict=True)
+    }
+    return _Homework(_with_outputs(vision, shown), {**used, **texts}, written["autograder.pt"])
 
 
 def write_solved_submission(path: Path) -> Path:
     """
-    Write the zip of a student who solved everything but has not trained: notebook and `autograder.pt`.
+    Write the zip of a student who solved everything and has not trained.
 
+    The meta-learning notebooks were run with small numbers and show it; the vision notebook shows no outputs.
     The same machine gives the same bytes each time; another one may round the results differently.
     """
     notebook = solved_notebook("MAE_student")
-    _, autograder = run_definition_cells(notebook)
-    return write_zip(path, {"MAE_student.ipynb": notebook_bytes(notebook), "autograder.pt": autograder})
+    homework = _do_homework(notebook, solved_modules())
+    files = {"MAE_student.ipynb": notebook_bytes(notebook), **homework.others, "autograder.pt": homework.autograder}
+    return write_zip(path, files)
 
 
 def write_example_submission(path: Path) -> Path:
     """
-    Write the zip of a student with two mistakes, with the clutter of a real one.
+    Write the zip of a student with three mistakes, with the clutter of a real one.
 
-    The notebook is renamed, was run on Colab and lies in a folder, and macOS has left its traces. As with
+    The vision notebook is renamed, was run on Colab and lies in a folder, and macOS has left its traces. As with
     `write_solved_submission`, the same machine gives the same bytes each time.
 
     Raises:
-        StaffError: a text that a mistake replaces is no longer in the solved notebook.
+        StaffError: a text that a mistake replaces is no longer in the solved notebook or module.
     """
     notebook = edit_notebook(solved_notebook("MAE_student"), EXAMPLE_MISTAKES)
-    printed, autograder = run_definition_cells(notebook)
-    used = _with_setup_cells(_with_outputs(notebook, printed))
-    files = {"CS182_HW4 (1).ipynb": notebook_bytes(used), "autograder.pt": autograder}
+    homework = _do_homework(notebook, edit_modules(solved_modules(), EXAMPLE_MODULE_MISTAKES))
+    used = notebook_bytes(_with_setup_cells(homework.vision))
+    files = {"CS182_HW4 (1).ipynb": used, **homework.others, "autograder.pt": homework.autograder}
     clutter = {f"__MACOSX/{_EXAMPLE_FOLDER}/._{name}": _APPLE_DOUBLE for name in files}
     return write_zip(path, {f"{_EXAMPLE_FOLDER}/{name}": data for name, data in files.items()} | clutter)
 
@@ -133,14 +215,16 @@ def _is_definition(cell: NotebookNode) -> bool:
     return cell.cell_type == "code" and TRAINING_TAG not in cell.metadata.get("tags", [])
 
 
-def _with_outputs(notebook: NotebookNode, printed: list[str]) -> NotebookNode:
-    """Return a copy of a notebook in which the cells that ran show what they printed."""
+def _with_outputs(notebook: NotebookNode, shown: list[CellOutput]) -> NotebookNode:
+    """Return a copy of a notebook in which the cells that ran show what they printed and drew."""
     used = copy.deepcopy(notebook)
     ran = [cell for cell in used.cells if _is_definition(cell)]
-    for count, (cell, text) in enumerate(zip(ran, printed, strict=True), start=1):
+    for count, (cell, output) in enumerate(zip(ran, shown, strict=True), start=1):
         cell.execution_count = count
-        if text:
-            cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
+        if output.text:
+            cell.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=output.text))
+        for figure in output.figures:
+            cell.outputs.append(nbformat.v4.new_output("display_data", data={"image/png": figure}))
     return used
 
 

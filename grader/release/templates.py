@@ -1,16 +1,17 @@
-"""What students receive: every notebook without its solutions, and the public vectors."""
+"""What students receive: every notebook and module without its solutions, and the public vectors."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from grader.release.modules import template_modules
 from grader.release.notebooks import notebook_bytes, notebook_sources, template_notebook
 from grader.release.vectors import write_vectors
 
 
 def write_templates(destination: Path) -> list[Path]:
     """
-    Write the student templates of all notebook sources; the same sources give the same bytes.
+    Write the student templates of all sources; the same sources give the same bytes.
 
     Args:
         destination: the folder, made if it is missing; files of the same names are overwritten.
@@ -26,5 +27,9 @@ def write_templates(destination: Path) -> list[Path]:
     for source in notebook_sources():
         path = destination / f"{source.stem}.ipynb"
         path.write_bytes(notebook_bytes(template_notebook(source.stem)))
+        written.append(path)
+    for name, text in template_modules().items():
+        path = destination / name
+        path.write_text(text, encoding="utf-8")
         written.append(path)
     return [*written, write_vectors(destination / "public_vectors.pt")]

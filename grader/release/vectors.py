@@ -61,10 +61,15 @@ def public_vectors() -> dict[str, dict[str, Any]]:
 
 def write_vectors(path: Path) -> Path:
     """Write the public vectors as a plain tensor file, the same bytes each time, and return its path."""
+    path.write_bytes(vector_bytes())
+    return path
+
+
+def vector_bytes() -> bytes:
+    """Return the public vectors as the bytes of their file."""
     buffer = io.BytesIO()  # a path would put the file's name into the bytes
     torch.save(public_vectors(), buffer)
-    path.write_bytes(buffer.getvalue())
-    return path
+    return buffer.getvalue()
 
 
 def _function_vectors(

@@ -9,9 +9,10 @@ What the runs at the handout's parameters say (seed 7, mean squared error at n_t
   that meta-learning used: the aliases that it pushed down are the aliases that matter there. On another grid
   other features are the aliases, and those kept weight 1; only the larger true weights help. From 277 points on
   no frequency up to 250 is an alias of 3, 4 or 5, and there is nothing left to gain.
-- (e) True weights end at 3.86 to 3.89, aliases at 0.21, all others at 1.00. A true feature and its 15 aliases are
-  part (d) in 16 dimensions: the loss depends on the direction of the group's weights only, so their norm
-  √16 = 4 stays, and all of it goes to the true feature. No other group meets any signal.
+- (e) True weights end at 3.86 to 3.89, aliases at 0.21, all others at 1.00. A true feature and its 14 aliases are
+  part (d) in 15 dimensions: the loss depends on the direction of the group's weights only, so their norm
+  √15 = 3.87 stays but for the length of the steps, and all of it goes to the true feature. No other group meets any
+  signal.
 - (f) Five steps help, away from 32 points even more than the closed form (0.13 at 29): the inner loop stops short of
   the solution, so true weights also grow to make it faster, to 5.1. One step works too: true weights go to 7.0,
   where a single step of 0.01 · 2w² = 0.98 lands on the solution (w = 1 / √(2 · 0.01) = 7.07), and aliases need

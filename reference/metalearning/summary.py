@@ -14,7 +14,7 @@ from reference.metalearning.theory import aliased_coefficients, descend_feature_
 if TYPE_CHECKING:
     from reference.metalearning.sinusoid import SinusoidResult
 
-# Part (d): a start with most of its weight on the alias, and a step small enough to keep the norm to a thousandth.
+# Part (d): a start with most of its weight on the alias, and a step small enough to keep the norm to two thousandths.
 DESCENT_START = (0.6, 0.9)
 DESCENT_STEP_SIZE = 0.01
 DESCENT_ITERATIONS = 100_000

@@ -6,6 +6,8 @@ features are orthonormal under the test distribution, so its expected error is
 ½[(1 − c₀²/‖c‖²)² + (c₁²/‖c‖²)²] = c₁⁴ / ‖c‖⁴, which depends on the direction of c alone. Its gradient is therefore
 orthogonal to c: small steps keep ‖c‖, c₁ falls to 0, and c goes to (‖c⁽⁰⁾‖, 0). Each step of finite size adds
 its own squared length to ‖c‖², which is why the limit is met only up to the step size.
+
+Formulas stand here and in comments beside the code, not in docstrings: students read the docstrings.
 """
 
 from __future__ import annotations
@@ -18,10 +20,9 @@ Floats = NDArray[np.float64]
 
 def min_norm_solution(A: Floats, y: Floats) -> Floats:
     """
-    Part (a): the β of smallest norm with Aβ = y.
+    Part (a): the β of smallest norm with Aβ = y, also where rows of A depend on each other.
 
-    With independent rows this is Aᵀ(AAᵀ)⁻¹y; the pseudo-inverse says the same and stays right when
-    rows depend on each other. A system without a solution gets its least-squares solution of smallest norm.
+    A system without a solution gets its least-squares solution of smallest norm.
 
     Shapes: n equations, d unknowns.
 
@@ -32,21 +33,22 @@ def min_norm_solution(A: Floats, y: Floats) -> Floats:
     Returns:
         (d,) float.
     """
+    # With independent rows this is Aᵀ(AAᵀ)⁻¹y; the pseudo-inverse of A says the same, and stays right without.
     return np.asarray(np.linalg.lstsq(A, y, rcond=None)[0], dtype=np.float64)
 
 
 def aliased_coefficients(c: Floats) -> Floats:
-    """Part (b): c / (c₀² + c₁²), the min-norm coefficients of two features that agree on the training point."""
+    """Part (b): the min-norm β of two features that agree on the one training point, (2,) float from (2,) float."""
     return np.asarray(c / np.sum(np.square(c)))
 
 
 def expected_test_error(c: Floats) -> float:
-    """Part (c): c₁⁴ / (c₀² + c₁²)², half the expected squared error of the learned function."""
+    """Part (c): half the expected squared error of the learned function, for feature weights c: (2,) float."""
     return float(c[1] ** 4 / np.sum(np.square(c)) ** 2)
 
 
 def expected_test_error_gradient(c: Floats) -> Floats:
-    """Part (c): (−4 c₀ c₁⁴, 4 c₀² c₁³) / (c₀² + c₁²)³, orthogonal to c."""
+    """Part (c): the derivative of `expected_test_error` with respect to c, (2,) float from (2,) float."""
     slope = np.array([-4.0 * c[0] * c[1] ** 4, 4.0 * c[0] ** 2 * c[1] ** 3]) / np.sum(np.square(c)) ** 3
     return np.asarray(slope, dtype=np.float64)
 

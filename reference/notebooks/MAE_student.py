@@ -14,7 +14,7 @@
 # - After each piece comes a self-check on small public inputs. It needs `public_vectors.pt` beside this notebook
 #   (on Colab: in the folder that the notebook runs in) and no GPU. It says in words what differs.
 # - Part 2 trains. It needs a GPU and less than an hour. Use one on Colab (Runtime → Change runtime type), or your own.
-# - The last cell writes `hw4_submission.zip`, which you hand in.
+# - The last cells write `hw4_submission.zip`, which you hand in.
 #
 # Your code is graded on other inputs than the public ones, also with other patch sizes and image sizes: use
 # `self.patch_size` and the shapes of what you are given instead of fixed numbers.
@@ -359,31 +359,20 @@ print(f"fine-tuned: test accuracy {output['mae_finetune_acc']:.3f}")
 # %% [markdown]
 # # Hand in
 #
-# Save the notebook first, then run the next cell. It writes `autograder.pt` with your results and packs it into
+# Save the notebook first, then run the next cells. They write `autograder.pt` with your results and pack it into
 # `hw4_submission.zip` together with the notebooks and modules of this folder and the pretrained model. On Colab the
-# notebook itself lies in your Drive or can be downloaded (File → Download): put it into the zip if the cell says that
-# it found none.
+# notebook itself lies in your Drive or can be downloaded (File → Download): put it into the zip if it is named as
+# missing. The meta-learning notebooks and modules belong into the same zip: work in one folder, or put them in by hand.
 
 # %%
 import zipfile
 from pathlib import Path
 
-submission_folder = Path(".")
-torch.save({"output": output}, submission_folder / "autograder.pt")
-expected_keys = [*public_vectors, "vit_acc", "mae_linear_acc", "mae_finetune_acc"]
-notebooks = sorted(submission_folder.glob("*.ipynb"))
-extra_files = [submission_folder / name for name in ("autograder.pt", "mae_pretrained.pt")]
+# %% include="grader.release.handin:EXPECTED_NOTEBOOKS,EXPECTED_MODULES,EXPECTED_RESULTS,pack_submission"
 
-with zipfile.ZipFile(submission_folder / "hw4_submission.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-    for path in [*notebooks, *sorted(submission_folder.glob("*.py")), *extra_files]:
-        if path.is_file():
-            archive.write(path, path.name)
-
-for key in expected_keys:
+# %%
+torch.save({"output": output}, "autograder.pt")
+for key in [*public_vectors, "vit_acc", "mae_linear_acc", "mae_finetune_acc"]:
     if key not in output:
         print(f"Missing in autograder.pt: {key}. Run the cell that computes it.")
-if not notebooks:
-    print("Missing in the zip: your notebook. Put it into the folder, or into the zip, before you hand in.")
-if not (submission_folder / "mae_pretrained.pt").is_file():
-    print("Missing in the zip: mae_pretrained.pt. Run the pretraining.")
-print("Wrote hw4_submission.zip.")
+pack_submission(Path("."))

@@ -19,9 +19,17 @@ from grader.release.notebooks import (
     solved_notebook,
     template_notebook,
 )
+from grader.release.regions import ANSWER_PLACEHOLDER
 
 # Shorter lines, such as `return loss`, may well stand in given code, too.
 SHORT_LINE = 30
+THEORY = {
+    "min_norm_solution",
+    "aliased_coefficients",
+    "expected_test_error",
+    "expected_test_error_gradient",
+    "descend_feature_weights",
+}
 NAMES = [source.stem for source in notebook_sources()]
 
 
@@ -62,7 +70,7 @@ def test_templates_differ_from_solutions_by_whole_regions(name: str) -> None:
             continue
         kept = without.source.splitlines()
         removed = [line for line in with_solution.source.splitlines() if line not in kept]
-        assert "NotImplementedError" in without.source
+        assert ("NotImplementedError" if without.cell_type == "code" else ANSWER_PLACEHOLDER) in without.source
         assert removed
         assert not given.intersection(line for line in removed if len(line.strip()) > SHORT_LINE)
 
@@ -103,12 +111,57 @@ def test_solved_definitions_are_the_reference() -> None:
     assert {name: found[name] for name in expected} == expected
 
 
+def open_names(notebook: nbformat.NotebookNode) -> set[str]:
+    """Return what a template says is not implemented yet."""
+    return set(re.findall(r'raise NotImplementedError\("(.*) is not implemented yet"\)', code_of(notebook)))
+
+
+def test_theory_definitions_are_the_reference() -> None:
+    """The functions of parts (a) to (d) stand in the theory notebook as in the reference, docstrings included."""
+    code = code_of(solved_notebook("metalearning-part0"))
+    theory = (REPOSITORY / "reference" / "metalearning" / "theory.py").read_text()
+
+    for name in THEORY:
+        (found, expected) = (
+            next(ast.dump(node) for node in ast.parse(text).body if getattr(node, "name", "") == name)
+            for text in (code, theory)
+        )
+        assert found == expected, name
+
+
+@pytest.mark.parametrize("formula", ["lstsq", "pinv", "AAᵀ", "** 4", "c₁⁴", "-4.0", "c_1^4", "A^\\top"])
+def test_theory_template_gives_no_formula_away(formula: str) -> None:
+    """Neither docstrings and comments nor the text around them hold what students are to derive."""
+    text = "\n".join(cell.source for cell in template_notebook("metalearning-part0").cells)
+
+    assert formula not in text
+
+
+def test_theory_template_asks_for_what_the_homework_asks() -> None:
+    """The theory template leaves its five functions and the plot open, and four derivations."""
+    template = template_notebook("metalearning-part0")
+    answers = [cell for cell in template.cells if cell.cell_type == "markdown" and ANSWER_PLACEHOLDER in cell.source]
+
+    assert open_names(template) == {*THEORY, "this cell"}
+    assert len(answers) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "questions"),
+    [("metalearning-part1", ["(e) 1", "(e) 2", "(f)"]), ("metalearning-part2", ["(g)", "(h) 1", "(h) 2"])],
+)
+def test_every_question_has_an_answer_where_the_template_has_a_place_for_it(name: str, questions: list[str]) -> None:
+    """Each question is followed by a placeholder in the template, by an answer in the solved notebook."""
+    for cell, template_cell in zip(solved_notebook(name).cells, template_notebook(name).cells, strict=True):
+        if cell.source.startswith("**Answer"):
+            assert cell.source.startswith(f"**Answer {questions.pop(0)}.**")
+            assert template_cell.source == ANSWER_PLACEHOLDER
+    assert questions == []
+
+
 def test_template_asks_for_what_the_homework_asks() -> None:
     """The vision template leaves exactly the written functions and methods open."""
-    code = code_of(template_notebook("MAE_student"))
-    open_names = {line.split('"')[1].split()[0] for line in code.splitlines() if "raise NotImpl" in line}
-
-    assert open_names == {
+    assert open_names(template_notebook("MAE_student")) == {
         "patchify",
         "unpatchify",
         "ClassificationViT.forward",

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from grader.errors import StaffError
-from grader.release.regions import find_regions, mark_body, without_markers, without_solutions
+from grader.release.regions import (
+    ANSWER_PLACEHOLDER,
+    find_regions,
+    mark_body,
+    with_answers,
+    without_answers,
+    without_markers,
+    without_solutions,
+)
 
 MODULE = '''\
 class Thing:
@@ -79,6 +87,25 @@ def test_mark_body_keeps_signature_and_docstring() -> None:
     assert '        """Say."""\n        # Your solution' in template
     assert "return 1" not in template
     assert "return 2" in template
+
+
+def test_mark_body_takes_comments_on_the_first_statement_along() -> None:
+    """What a comment says about the solution does not stay in the template."""
+    source = 'def f():\n    """Say."""\n    # it is one\n    # exactly\n    return 1\n'
+
+    template = without_solutions(mark_body(source, "f", origin="n.py"), origin="n.py")
+
+    assert "one" not in template
+    assert "exactly" not in template
+    assert '    """Say."""\n    # Your solution' in template
+
+
+def test_written_answers_become_a_place_for_the_students_own() -> None:
+    """A region of a markdown cell stays without its markers, or becomes a placeholder; headings and blanks stay."""
+    text = "# Why?\n\nBEGIN SOLUTION\n# Because\n\nof it.\nEND SOLUTION\n\nNext."
+
+    assert with_answers(text, origin="n.py") == "# Why?\n\n# Because\n\nof it.\n\nNext."
+    assert without_answers(text, origin="n.py") == f"# Why?\n\n{ANSWER_PLACEHOLDER}\n\nNext."
 
 
 @pytest.mark.parametrize("name", ["A.missing", "missing", "A", "A.only_words"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grader.release import notebook_sources, public_vectors, write_templates, write_vectors
+from grader.release import module_sources, notebook_sources, public_vectors, write_templates, write_vectors
 from grader.release.notebooks import REPOSITORY
 
 COMMITTED = REPOSITORY / "student_templates"
@@ -25,10 +25,16 @@ KEYS = {
 
 
 def test_committed_templates_are_fresh(tmp_path: Path) -> None:
-    """Writing the templates anew gives the bytes of every file under student_templates."""
+    """Writing the templates anew gives the bytes of every file under student_templates, and no other is there."""
     written = write_templates(tmp_path)
+    names = {path.name for path in written}
 
-    assert {path.stem for path in written} == {*(s.stem for s in notebook_sources()), "public_vectors"}
+    assert names == {
+        *(f"{source.stem}.ipynb" for source in notebook_sources()),
+        *(source.name for source in module_sources()),
+        "public_vectors.pt",
+    }
+    assert names == {path.name for path in COMMITTED.iterdir() if path.is_file()}
     for path in written:
         assert path.read_bytes() == (COMMITTED / path.name).read_bytes(), path.name
 

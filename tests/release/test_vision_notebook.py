@@ -84,9 +84,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_cells(
-    notebook: NotebookNode, *, training: bool = False, last: str = ""
-) -> tuple[dict[str, Any], str]:
+def run_cells(notebook: NotebookNode, *, training: bool = False, last: str = "") -> tuple[dict[str, Any], str]:
     """Run a notebook's cells in order, stop after the one that contains `last`, return names and output."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -161,7 +159,9 @@ def test_last_cell_packs_what_lies_beside_it(folder: Path) -> None:
         names = archive.namelist()
     assert names == ["mine.ipynb", "helpers.py", "autograder.pt", "mae_pretrained.pt"]
     assert "Missing in the zip: mae_pretrained.pt" in first
-    assert "Missing in the zip" not in second
+    assert "mae_pretrained.pt. " not in second
+    assert "Missing in the zip: MAE_student.ipynb, metalearning-part0.ipynb," in second
+    assert "Missing in the zip: utils.py," in second
     assert "Missing in autograder.pt: vit_acc." in second
 
 

@@ -210,7 +210,7 @@ def test_bands_surround_the_middle(closed_form: Experiment) -> None:
 
 
 def test_each_group_of_aliases_keeps_its_norm(closed_form: Experiment) -> None:
-    """(e) 2: true weights approach √16, aliases fall, others stay: part (d) in sixteen dimensions."""
+    """(e) 2: true weights approach √15, aliases fall, others stay: part (d) in fifteen dimensions."""
     weights, settings = closed_form.weights[-1], closed_form.settings
     true = np.array(settings.k_idx)
     aliases = aliases_on_grid(settings.d, settings.k_idx, 32)

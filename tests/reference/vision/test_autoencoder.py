@@ -72,9 +72,7 @@ def test_decoder_by_loops(patch_size: int, num_patches: int, mask_ratio: float) 
         for patch in range(num_patches**2):
             place = ids_shuffle[row].tolist().index(patch)
             seen = place < mae.keep_length
-            content = (
-                mae.decoder_input_projection(encoded[row, place + 1]) if seen else mae.masked_tokens[0, 0]
-            )
+            content = mae.decoder_input_projection(encoded[row, place + 1]) if seen else mae.masked_tokens[0, 0]
             tokens.append(content + mae.decoder_position_encoding[0, patch])
         decoded = mae.decoder(torch.stack(tokens).unsqueeze(0))[0, 1:]
         expected = mae.decoder_output_projection(decoded)

@@ -16,13 +16,9 @@ ATOL = 1e-12
 def slow_block(x: torch.Tensor, layer: nn.TransformerEncoderLayer) -> torch.Tensor:
     """Apply one post-norm encoder block from its equations, head by head."""
     attention = layer.self_attn
-    query, key, value = functional.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(
-        3, dim=-1
-    )
+    query, key, value = functional.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
     heads = []
-    for q, k, v in zip(
-        *(part.chunk(attention.num_heads, dim=-1) for part in (query, key, value)), strict=True
-    ):
+    for q, k, v in zip(*(part.chunk(attention.num_heads, dim=-1) for part in (query, key, value)), strict=True):
         heads.append(torch.softmax(q @ k.transpose(1, 2) / q.shape[-1] ** 0.5, dim=-1) @ v)
     x = layer.norm1(x + attention.out_proj(torch.cat(heads, dim=-1)))
     return layer.norm2(x + layer.linear2(functional.gelu(layer.linear1(x))))

@@ -1,0 +1,52 @@
+"""Modules that students get beside the notebooks: reference/notebooks/modules, solved or as handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from grader.release.notebooks import REPOSITORY, require_once
+from grader.release.regions import without_markers, without_solutions
+
+
+def module_sources() -> list[Path]:
+    """Return the sources of all modules, in the order of their names."""
+    return sorted((REPOSITORY / "reference" / "notebooks" / "modules").glob("*.py"))
+
+
+def solved_modules() -> dict[str, str]:
+    """
+    Return the text of every module with its solutions, by file name.
+
+    Raises:
+        StaffError: a marker in a source is wrong.
+    """
+    return {path.name: without_markers(_text(path), origin=path.name) + "\n" for path in module_sources()}
+
+
+def template_modules() -> dict[str, str]:
+    """Return the text of every module as students get it; errors are those of `solved_modules`."""
+    return {path.name: without_solutions(_text(path), origin=path.name) + "\n" for path in module_sources()}
+
+
+def edit_modules(modules: Mapping[str, str], edits: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """
+    Return modules with pieces of their text replaced.
+
+    Args:
+        modules: text by file name.
+        edits: for some file names, old text to new text; each old text stands exactly once in that module.
+
+    Raises:
+        StaffError: an old text is missing or stands there more than once.
+    """
+    edited = dict(modules)
+    for name, replacements in edits.items():
+        for old, new in replacements.items():
+            require_once(old, count=edited.get(name, "").count(old), where=name)
+            edited[name] = edited[name].replace(old, new)
+    return edited
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

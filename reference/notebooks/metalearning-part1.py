@@ -1,0 +1,159 @@
+# %% [markdown]
+# # Meta-learning, part 1: regression
+#
+# Parts (e) and (f). There is no code to write: run the cells, look at the plots, and write down what you see where it
+# says *Your answer*.
+#
+# A task is a function $f(x) = \sum_{k \in S} \alpha_k \phi_k(x)$ on $[-1, 1)$. The features are the first 501 Fourier
+# features; the true ones, $S$ = `k_idx`, are the same six in every task, and each task draws its own $\alpha$. The
+# *inner loop* learns one task from `n_train_inner` points. The *outer loop* learns the feature weights $c$, which all
+# tasks share: after each batch of tasks it takes a step against the gradient of what the learned tasks cost on fresh
+# points. Now and then the weights are tested on other tasks, learned from `n_train_post` points each.
+#
+# This notebook needs `utils.py`, `utils_reg.py` and `utils_visualization.py` beside it. Read `utils_reg.py`: in part 2
+# you will adapt it. Each of the three runs takes a minute or two without a GPU. For a quick look lower
+# `num_iterations` and `num_tasks_test`; your answers should come from the numbers as given.
+
+# %%
+import numpy as np
+from utils_reg import meta_learning_reg_closed_form, meta_learning_reg_sgd
+
+# %%
+num_iterations = 100  # of the outer loop; 10 for a quick look
+num_tasks_test = 10  # 2 for a quick look
+
+params_dict = {
+    "seed": 7,
+    "n_train_inner": 32,  # points in the inner loop
+    "n_train_meta": 64,  # fresh points that the outer loop judges by
+    "n_train_post": 32,  # points of the plotted prediction
+    "n_test_post": 1000,  # points that a test task is measured on
+    "d": 501,  # features
+    "phi_type": "fourier",
+    "k_idx": np.arange(5, 11),  # true features
+    "noise_std": 1e-1,
+    "x_type": "grid",  # training points; those of the outer loop and of the tests are uniform at random
+    "optimizer_type": "SGD",  # of the outer loop, or "Adam"
+    "stepsize_meta": 1e-2,
+    "num_inner_tasks": 5,  # tasks for each step of the outer loop
+    "num_tasks_test": num_tasks_test,
+    "num_iterations": num_iterations,
+    "num_stats": 10,  # how often the weights are tested
+    "num_n_train_post_range": 40,  # how many values of n_train_post are tried
+}
+
+# %% [markdown]
+# ## How to read the plots
+#
+# Two figures appear for each test of the weights.
+#
+# - The first shows one test task, learned from `n_train_post` points with all weights 1 and with the weights learned so
+#   far; and these weights, one dot for each of the features.
+# - The second shows the mean squared error of the test tasks against `n_train_post`, on the left for all numbers of
+#   points, on the right near the number in the inner loop. Bands reach from the 10th to the 90th percentile of the
+#   tasks. The *oracle* knows `k_idx` and uses these features only; *zero* predicts 0 everywhere.
+
+# %% [markdown]
+# ## (e) Closed form
+#
+# The inner loop takes the solution of smallest norm, part (a). Its points lie on a grid.
+
+
+# %%
+def print_weights(feature_weights):
+    """Print the weights of the true features and what the others look like."""
+    k_idx = params_dict["k_idx"]
+    others = np.delete(feature_weights, k_idx)
+    print("weights of the true features:", feature_weights[k_idx].round(2))
+    print(f"of the others: smallest {others.min():.2f}, median {np.median(others):.2f}, largest {others.max():.2f}")
+
+
+feature_weights, _ = meta_learning_reg_closed_form(params_dict)
+print_weights(feature_weights)
+
+# %% [markdown]
+# **Question (e) 1.** In the plot of the test loss against `n_train_post`, how do the meta-learned feature weights perform
+# compared to the case where all feature weights are 1? How do they perform compared to the oracle? Why is there a
+# downward spike at `n_train_post` = 32?
+
+# %% [markdown]
+# BEGIN SOLUTION
+# **Answer (e) 1.** Mean squared error at the last test:
+#
+# | `n_train_post` | 20 | 29 | 32 | 35 | 74 | 158 | 277 | 588 |
+# |---|---|---|---|---|---|---|---|---|
+# | all weights 1 | 0.95 | 0.93 | 0.92 | 0.92 | 0.88 | 0.70 | 0.006 | 0.009 |
+# | meta-learned | 0.33 | 0.25 | 0.0043 | 0.23 | 0.079 | 0.016 | 0.007 | 0.009 |
+# | oracle | 0.0036 | 0.0018 | 0.0023 | 0.0014 | 0.0009 | 0.0004 | 0.0002 | 0.0001 |
+#
+# With all weights 1 little is learned from up to 230 points: the error is still 0.67 there, where predicting zero costs
+# 1.0. The meta-learned weights are several times better. From 277 points on both are equally good: on so fine a grid no
+# frequency up to 250 looks like one of the true ones (3, 4 and 5), and what is left is noise.
+#
+# The oracle is better everywhere. It has 6 coefficients to fit the noise with, the others have 501.
+#
+# At 32 points a test task is learned on the very grid that the inner loop used. On this grid each true feature has the
+# same aliases as during meta-learning, and these have been weighed down. With 29 or 35 points other features are the
+# aliases, which kept their weight of 1, and only the larger weights of the true features help.
+# END SOLUTION
+
+# %% [markdown]
+# **Question (e) 2.** By looking at how the feature weights evolve as we perform meta-learning, can you justify the
+# improvement in performance? In particular, can you explain why some feature weights are being sent towards zero?
+
+# %% [markdown]
+# BEGIN SOLUTION
+# **Answer (e) 2.** The weights of the six true features grow from 1 to between 3.86 and 3.89, the weights of their
+# aliases on the 32-point grid fall to 0.21 (median), all others stay at 1.00.
+#
+# On 32 grid points frequencies $r$ and $s$ look the same when $r \equiv \pm s \pmod{32}$. A true feature and its 14
+# aliases among 501 features therefore are part (d) with 15 features in place of 2. The smallest solution gives a
+# feature a share of the signal that is proportional to its squared weight; whatever an alias gets is wrong on the
+# uniform points of the outer loop. The gradient takes weight from aliases and gives it to the true feature. It is
+# orthogonal to the weights of the group, whose norm stays near $\sqrt{15} = 3.87$: nearly all of it has gone to the
+# true feature. Features in other groups never meet any signal, so their gradient is noise around zero.
+# END SOLUTION
+
+# %% [markdown]
+# ## (f) Gradient descent
+#
+# The inner loop takes a few steps of gradient descent from coefficients of zero, 5 at first. The tests still solve
+# for the coefficients in closed form.
+
+# %%
+feature_weights, _ = meta_learning_reg_sgd({**params_dict, "stepsize_inner": 1e-2, "num_gd_steps": 5})
+print_weights(feature_weights)
+
+# %% [markdown]
+# Now with a single step.
+
+# %%
+feature_weights, _ = meta_learning_reg_sgd({**params_dict, "stepsize_inner": 1e-2, "num_gd_steps": 1})
+print_weights(feature_weights)
+
+# %% [markdown]
+# **Question (f).** With `num_gd_steps` = 5, does meta-learning help improve performance during test time? What happens
+# if instead we use `num_gd_steps` = 1? Does meta-learning still work?
+
+# %% [markdown]
+# BEGIN SOLUTION
+# **Answer (f).** Mean squared error at the last test:
+#
+# | `n_train_post` | 20 | 29 | 32 | 35 | 74 | 158 |
+# |---|---|---|---|---|---|---|
+# | all weights 1 | 0.95 | 0.93 | 0.92 | 0.92 | 0.88 | 0.70 |
+# | closed form, from (e) | 0.33 | 0.25 | 0.0043 | 0.23 | 0.079 | 0.016 |
+# | 5 steps | 0.19 | 0.13 | 0.0058 | 0.12 | 0.035 | 0.008 |
+# | 1 step | 0.11 | 0.061 | 0.042 | 0.050 | 0.015 | 0.005 |
+#
+# Five steps help, and away from the spike more than the closed form does. Gradient descent stops short of the solution,
+# and larger weights of the true features bring it nearer: they grow to 5.1, not only to 3.9. The aliases on the grid still
+# fall, to 0.33.
+#
+# One step works, too. Now the true weights have to grow until one step of 0.01 lands on the solution: the derivative of
+# the squared error in the direction of a feature of weight $w$ is $2w^2$ times what is missing, and $0.01 \cdot 2w^2 = 1$
+# at $w = 7.07$. They end at 7.0. Once a step leads there, aliases of weight 1 get only a fiftieth of the signal; there is
+# little left to gain from shrinking them, and they stay at 0.93. Hence the spike at 32 is much shallower, and the rest of
+# the curve is the best of the three. These weights suit this step size: what was learned is as much the length of the
+# step as which features are true.
+# END SOLUTION

@@ -24,7 +24,7 @@ class KeptPatches(StaffQuestion):
     @number("S.1")
     def test_a_quarter_is_kept(self) -> None:
         """A quarter of the patches is kept."""
-        self.assertEqual(self.student[0]["kept"].shape[1], 16)
+        self.assertEqual(self.student[0]["kept"].shape[1], 16)  # noqa: PT009 - the idiom of unittest
 
     @partial_credit(2)
     @number("S.2")

@@ -92,6 +92,8 @@ def _describe(mine: Array, right: Array, wrong: Array, name: str, *, relative: f
     count = int(np.sum(wrong))
     if count == 0 and relative is None:
         return ""
+    if mine.ndim == 0:
+        return f"`{name}` is {_number(float(mine))}; {_number(float(right))} is right."
     worst = np.unravel_index(int(np.argmax(np.abs(mine - right))), mine.shape)
     place = ", ".join(str(int(index)) for index in worst)
     at = f"at [{place}] " if place else ""

@@ -61,13 +61,16 @@ class Check:
         key: "<function>.<aspect>", as the rubric names it.
         part: "vision" or "metalearning".
         function: the contract's name of what is judged.
-        aspect: output, gradient, behaviour, generality.
+        aspect: output, gradient, behaviour, generality, convergence.
         probe: the probe that asks.
         wanted: names whose definitions the worker needs.
         needs: names of helpers that may be lent if the student's own are wrong.
         prepare: draws the inputs and computes the reference's answers.
         judge: compares.
         tolerances: for each output; `VALUES` where none is named.
+        aliases: other names under which the function may have been handed in.
+        after: check of something handed in that must have been passed before this one can be.
+        apart_from: part of the homework that wants a function of the same name; its answer does not count here.
     """
 
     key: str
@@ -80,6 +83,9 @@ class Check:
     judge: Judge
     needs: tuple[str, ...] = ()
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    after: str = ""
+    apart_from: str = ""
 
     def tolerance(self, name: str) -> Tolerance:
         """Return the tolerance of an output."""

@@ -8,12 +8,14 @@ arguments' sizes: a model has the question's own settings, and indices have the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from grader.checks import metalearning_lending
 from grader.checks.tensors import to_arrays, to_tensors
 from grader.wire import Message
 from reference.vision.autoencoder import MaskedAutoEncoder
@@ -21,10 +23,12 @@ from reference.vision.masking import random_masking, restore_masked
 from reference.vision.patches import patchify
 from reference.vision.vit import Transformer
 
-_MAX_CALLS = 64
+_MAX_CALLS = 64  # of a helper that metalearning_lending does not say otherwise of
+_MAX_GRAPHS = 64  # gradients can be asked for of so many calls, the latest
 # Of all arguments of all calls together, because the calls' graphs are kept: the homework's autoencoder has four
 # million parameters, and a question has three cases at most.
 _MAX_ELEMENTS = 40_000_000
+_MAX_IMAGES = 16  # of one call
 _MAX_IMAGE_ELEMENTS = 100_000  # a question asks with less than ten thousand in a case
 
 Tensors = dict[str, torch.Tensor]
@@ -46,7 +50,8 @@ class Lending:
 
     names: Collection[str]
     autoencoder: Mapping[str, Any] = field(default_factory=dict)
-    _calls: list[tuple[Tensors, tuple[torch.Tensor, ...]]] = field(default_factory=list)
+    _graphs: dict[int, tuple[Tensors, tuple[torch.Tensor, ...]]] = field(default_factory=dict)
+    _calls: Counter[str] = field(default_factory=Counter)
     _elements: int = 0
     _image_elements: int = 0
 
@@ -79,19 +84,22 @@ class Lending:
 
     def _forward(self, request: Message) -> Message:
         name = request.meta["name"]
-        if name not in self.names or len(self._calls) >= _MAX_CALLS:
+        if name not in self.names or self._calls[name] >= metalearning_lending.MAX_CALLS.get(name, _MAX_CALLS):
             raise _RefusedError("this helper is not lent here, or was called too often")
         inputs = to_tensors(request.arrays)
         for tensor in inputs.values():
             tensor.requires_grad_(tensor.is_floating_point())
         settings = self.autoencoder if name == _REPRESENTATION else request.meta["settings"]
         outputs = _HELPERS[name](inputs, settings)
-        self._calls.append((inputs, outputs))
+        call = self._calls.total()
+        self._calls[name] += 1
+        self._graphs[call] = (inputs, outputs)
+        self._graphs.pop(call - _MAX_GRAPHS, None)
         arrays = to_arrays({str(index): output for index, output in enumerate(outputs)})
-        return Message("reply", {"call": len(self._calls) - 1, "outputs": list(arrays)}, arrays)
+        return Message("reply", {"call": call, "outputs": list(arrays)}, arrays)
 
     def _backward(self, request: Message) -> Message:
-        inputs, outputs = self._calls[int(request.meta["call"])]
+        inputs, outputs = self._graphs[int(request.meta["call"])]
         # A mask is a float too, so the worker sends a cotangent for it; it depends on no input.
         cotangents = {
             index: cotangent
@@ -135,9 +143,14 @@ def _representation(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch
         name: tuple(value.shape) for name, value in state.items()
     }:
         raise _RefusedError("the parameters do not fit the model")
+    side = int(settings["patch_size"]) * int(settings["num_patches"])
+    images = inputs["images"]
+    # A smaller image would broadcast against the positions and cost far more than its own size.
+    if images.dim() != 4 or tuple(images.shape[1:]) != (3, side, side) or len(images) > _MAX_IMAGES:
+        raise _RefusedError("the images do not fit the model")
     bound = _Representation(model)
     named = {f"model.{name}": value for name, value in state.items()}
-    return (torch.func.functional_call(bound, named, (inputs["images"],)),)
+    return (torch.func.functional_call(bound, named, (images,)),)
 
 
 class _Representation(torch.nn.Module):
@@ -175,4 +188,5 @@ _HELPERS: dict[str, Callable[[Tensors, Mapping[str, Any]], tuple[torch.Tensor, .
     "random_masking": _random_masking,
     "restore_masked": _restore_masked,
     _REPRESENTATION: _representation,
+    **metalearning_lending.HELPERS,
 }

@@ -424,7 +424,7 @@ def _register_classifier() -> None:
 
 
 def _rectangles(generator: torch.Generator) -> Tensors:
-    return {"images": _normal(generator, 2, 1, 24, 40)}
+    return {"images": _normal(generator, 2, 2, 24, 40)}
 
 
 def _draw_patches(n_patches: int, length: int) -> Draw:

@@ -10,7 +10,7 @@ from grader.intake.caps import suffix_of
 from grader.intake.definitions import Block, read_block
 from grader.intake.magics import plain
 from grader.intake.names import display_name, quoted
-from grader.intake.notebook import clean_source, decode, read_notebook
+from grader.intake.notebook import CodeCell, clean_source, decode, read_notebook
 from grader.intake.report import MAX_CELL_CHARACTERS, Note
 
 MAX_DOCUMENTS = 200
@@ -25,11 +25,13 @@ class Document:
         path: inside the submission; for a `%%writefile` cell, where the cell writes.
         blocks: its cells, or for a module the whole of it.
         is_module: a .py file, or one that a cell writes.
+        cells: a notebook's code cells, those included that are not Python.
     """
 
     path: str
     blocks: tuple[Block, ...]
     is_module: bool
+    cells: tuple[CodeCell, ...] = ()
 
     @property
     def name(self) -> str:
@@ -98,7 +100,7 @@ def _notebook(path: str, data: bytes, notes: list[Note], written: dict[str, str]
         begin = f"In {quoted(path)}, code cell {where} begins with {quoted('%%' + magic)}"
         text = f"{begin} and was not read as Python."
         notes.append(Note("skipped-cell", text))
-    return Document(path, tuple(blocks), is_module=False)
+    return Document(path, tuple(blocks), is_module=False, cells=tuple(cells))
 
 
 def _label(path: str) -> str:

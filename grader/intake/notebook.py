@@ -14,6 +14,9 @@ from grader.intake.report import MAX_CELL_CHARACTERS, Note
 MAX_CODE_CELLS = 2_000
 
 _CELL_START = re.compile(r'\{\s*"cell_type"\s*:')
+# Keys of an output's content that stand for a figure; those without a slash are of format 3.
+_FIGURES = ("image/", "application/vnd.jupyter.widget-view", "application/vnd.plotly", "png", "jpeg", "svg")
+_FIGURE_TAG = re.compile(r"<(?:img|svg|canvas|video)\b", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -25,18 +28,24 @@ class CodeCell:
     `number` is its position among the notebook's code cells, from 1. Jupyter shows no positions, but it
     numbers code cells alone when it runs them: after "Restart and run all", this is the number in brackets
     beside the cell.
+
+    `was_run` says that the file shows an execution count or outputs of the cell, `figures` and `errors` how many of
+    its outputs are images and error reports. It is the file that says so: anybody can write it there.
     """
 
     number: int
     source: str
+    was_run: bool = False
+    figures: int = 0
+    errors: int = 0
 
 
 def read_notebook(name: str, data: bytes) -> tuple[list[CodeCell], list[Note]]:
     """
     Return the code cells of a notebook of format 3 or 4, tolerating whatever else is in it.
 
-    Only the type and the source of cells are read. Where the JSON is broken, as after an interrupted upload,
-    the cells that are whole are still used and a note says where it broke.
+    Of a cell only its type and source are read, and whether it has outputs, of which kind. Where the JSON is
+    broken, as after an interrupted upload, the cells that are whole are still used and a note says where it broke.
     """
     notes: list[Note] = []
     text = decode(data)
@@ -49,9 +58,9 @@ def read_notebook(name: str, data: bytes) -> tuple[list[CodeCell], list[Note]]:
     except (RecursionError, ValueError):
         cells = _salvage(text)
         notes.append(_damaged(name, "(it is nested too deeply)", _count_code(cells)))
-    sources = [_source_of(cell) for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
-    code = [CodeCell(number, source) for number, source in enumerate(sources[:MAX_CODE_CELLS], start=1)]
-    if len(sources) > MAX_CODE_CELLS:
+    found = [cell for cell in cells if _is_code(cell)]
+    code = [_code_cell(number, cell) for number, cell in enumerate(found[:MAX_CODE_CELLS], start=1)]
+    if len(found) > MAX_CODE_CELLS:
         notes.append(Note("left-out", f"Only the first {MAX_CODE_CELLS} code cells of {quoted(name)} were read."))
     too_long = [str(cell.number) for cell in code if len(cell.source) > MAX_CELL_CHARACTERS]
     if too_long:
@@ -93,9 +102,15 @@ def _damaged(name: str, where: str, found: int) -> Note:
 
 def _decoder() -> json.JSONDecoder:
     """
-    Return a decoder for which no number is an error: none is used, and Python refuses those of 4,300 digits.
+    Return a decoder for which no number is an error: Python refuses those of 4,300 digits.
+
+    No number's value is used. That there is one says of an execution count all that is asked.
     """
-    return json.JSONDecoder(parse_int=_ignore, parse_float=_ignore, parse_constant=_ignore, strict=False)
+    return json.JSONDecoder(parse_int=_some_number, parse_float=_ignore, parse_constant=_ignore, strict=False)
+
+
+def _some_number(text: str) -> int:
+    return 1
 
 
 def _ignore(text: str) -> None:
@@ -142,3 +157,27 @@ def _source_of(cell: dict[str, Any]) -> str:
     if isinstance(source, list):
         source = "".join(line for line in source if isinstance(line, str))
     return clean_source(source) if isinstance(source, str) else ""
+
+
+def _code_cell(number: int, cell: dict[str, Any]) -> CodeCell:
+    listed = cell.get("outputs")
+    outputs = [output for output in listed if isinstance(output, dict)] if isinstance(listed, list) else []
+    count = cell.get("execution_count", cell.get("prompt_number"))
+    return CodeCell(
+        number,
+        _source_of(cell),
+        was_run=bool(outputs) or count is not None,
+        figures=sum(_is_figure(output) for output in outputs),
+        errors=sum(output.get("output_type") in ("error", "pyerr") for output in outputs),
+    )
+
+
+def _is_figure(output: dict[str, Any]) -> bool:
+    """Return whether an output shows an image, a page with one in it, or a widget that draws one."""
+    content = output.get("data")
+    shown = content if isinstance(content, dict) else output  # format 3 has the content beside the type
+    if any(key.startswith(_FIGURES) and value for key, value in shown.items()):
+        return True
+    page = shown.get("text/html", shown.get("html"))
+    text = "".join(line for line in page if isinstance(line, str)) if isinstance(page, list) else page
+    return isinstance(text, str) and _FIGURE_TAG.search(text) is not None

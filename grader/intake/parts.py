@@ -26,8 +26,8 @@ from grader.intake.statements import is_stub
 # (the module may hold the definition itself) and more than a stub.
 _REAL, _IMPORTED, _STUB = 3.0, 1.5, 1.0
 
-# A file that still has the name it was handed out under is preferred to a slightly fuller copy: without this,
-# the copy-paste classification module of part (g) wins over that of part (h) by having one more function.
+# A file that still has the name it was handed out under is preferred to a slightly fuller copy: without this, an
+# old version beside it wins by having one more function.
 _TEMPLATE_NAME_BONUS = 1.25
 
 
@@ -65,7 +65,7 @@ def survey_part(
     homes = _plan_all(wanted, roots, ranked, stars, table)
     missing = _missing(wanted, homes, ranked, table)
     primary = [candidate for candidate in ranked if candidate in homes.values()]
-    _say_what_was_chosen(part, primary, ranked, notes)
+    _say_what_was_chosen(part, primary, ranked, templates, notes)
     broken = _broken(_concerned(primary, ranked, roots), table, notes)
     not_run = _not_run(roots, homes, ranked, table)
     _say_what_is_not_run({name: label for name, label in not_run.items() if name in roots}, notes)
@@ -235,15 +235,20 @@ def _own_names(ranked: Sequence[_Candidate]) -> set[str]:
 
 
 def _say_what_was_chosen(
-    part: str, primary: Sequence[_Candidate], ranked: Sequence[_Candidate], notes: list[Note]
+    part: str,
+    primary: Sequence[_Candidate],
+    ranked: Sequence[_Candidate],
+    templates: Sequence[str],
+    notes: list[Note],
 ) -> None:
-    """Say which files answered a part, where there were others that could have."""
+    """Say which files answered a part, where it could have been others or they have other names than expected."""
     passed_over = [
         candidate
         for candidate in ranked
         if candidate not in primary and any(value > _IMPORTED for value in candidate.quality.values())
     ]
-    if not primary or (len(primary) == 1 and not passed_over):
+    as_handed_out = all(closeness(candidate.document.path, templates) == 1.0 for candidate in primary)
+    if not primary or ((len(primary) == 1 or as_handed_out) and not passed_over):
         return
     text = f"For the {part} part, code was taken from {_listed(primary)}."
     if passed_over:

@@ -41,6 +41,7 @@ MAX_CODE_CHARACTERS = 4_000_000  # of all cells and modules together
 MAX_NAMES = 2_000
 MAX_PLAN_STEPS = 5_000
 MAX_MODULES = 500
+MAX_NOTEBOOKS = 200
 MAX_FILE_BYTES = 64 * 2**20
 
 # What to allow the surveying worker's answer on the wire: as JSON, a character takes up to twelve bytes.
@@ -95,6 +96,30 @@ class Code:
 
 
 @dataclass(frozen=True)
+class NotebookRun:
+    """
+    What a notebook's file shows of having been run; the student wrote that file, so none of it is proof.
+
+    Args:
+        file: the notebook.
+        code_cells: number of code cells.
+        run_cells: those with an execution count or outputs.
+        figures: outputs that are images.
+        errors: outputs that are error reports.
+        defines: wanted names that it defines itself.
+        mentions: wanted names that its code reads or calls.
+    """
+
+    file: str
+    code_cells: int
+    run_cells: int
+    figures: int
+    errors: int
+    defines: frozenset[str]
+    mentions: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Intake:
     """
     All that the later rooms know of a submission.
@@ -106,6 +131,7 @@ class Intake:
         tensors: "autograder" and "saved_model", where handed in -> (bytes,) uint8, the file as it is.
         used: (part or role, file) pairs: what was taken from where.
         notes: what the student should know about how the submission was read.
+        runs: what each notebook shows of having been run.
     """
 
     parts: Mapping[str, Code]
@@ -113,6 +139,7 @@ class Intake:
     tensors: Mapping[str, Bytes] = field(default_factory=lambda: MappingProxyType({}))
     used: tuple[tuple[str, str], ...] = ()
     notes: tuple[Note, ...] = ()
+    runs: tuple[NotebookRun, ...] = ()
 
 
 def read_survey(message: Message, *, notes: Sequence[Note] = ()) -> Intake:
@@ -163,7 +190,7 @@ def _intake(message: Message, notes: tuple[Note, ...]) -> Intake:
     if message.kind != "survey":
         raise _MalformedError("kind")
     meta = _mapping(message.meta, limit=10)
-    if set(meta) != {"parts", "modules", "used", "notes"}:
+    if set(meta) != {"parts", "modules", "used", "notes", "runs"}:
         raise _MalformedError("fields")
     parts = {name: _code(value) for name, value in _mapping(meta["parts"], limit=20).items()}
     modules = {
@@ -182,6 +209,7 @@ def _intake(message: Message, notes: tuple[Note, ...]) -> Intake:
         tensors=MappingProxyType(_tensors(message.arrays)),
         used=used,
         notes=(notes + said)[:MAX_NOTES],
+        runs=tuple(_notebook_run(value) for value in _sequence(meta["runs"], limit=MAX_NOTEBOOKS)),
     )
 
 
@@ -202,6 +230,22 @@ def _code(value: object) -> Code:
         not_run=_labels(meta["not_run"], limit=MAX_LABEL_CHARACTERS),
         broken=_labels(meta["broken"], limit=MAX_NOTE_CHARACTERS),
     )
+
+
+def _notebook_run(value: object) -> NotebookRun:
+    meta = _mapping(value, limit=10)
+    counts = ("code_cells", "run_cells", "figures", "errors")
+    if set(meta) != {"file", *counts, "defines", "mentions"}:
+        raise _MalformedError("fields of a run")
+    if any(type(meta[name]) is not int or not 0 <= meta[name] < 2**31 for name in counts):
+        raise _MalformedError("count")
+    defines, mentions = (
+        frozenset(_text(name, limit=MAX_NAME_CHARACTERS) for name in _sequence(meta[key], limit=MAX_NAMES))
+        for key in ("defines", "mentions")
+    )
+    file = _shown(meta["file"], limit=MAX_LABEL_CHARACTERS)
+    code_cells, run_cells, figures, errors = (int(meta[name]) for name in counts)
+    return NotebookRun(file, code_cells, run_cells, figures, errors, defines, mentions)
 
 
 def _labels(value: object, *, limit: int) -> Mapping[str, str]:

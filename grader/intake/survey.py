@@ -19,11 +19,12 @@ from grader.intake.caps import (
     Caps,
     suffix_of,
 )
-from grader.intake.choose import choose_tensors
-from grader.intake.documents import read_documents
+from grader.intake.choose import bare_stem, choose_tensors
+from grader.intake.documents import Document, read_documents
 from grader.intake.modules import importable
 from grader.intake.parts import survey_part
 from grader.intake.report import MAX_CODE_CHARACTERS, MAX_NOTE_CHARACTERS, MAX_NOTES, NOTE_KINDS, Note
+from grader.intake.runs import describe_runs
 from grader.intake.unpack import Unpacked, unpack
 from grader.wire import Message
 
@@ -32,7 +33,14 @@ Bytes = npt.NDArray[np.uint8]
 # File names as they are handed out, for each part of the homework.
 TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "vision": ("MAE_student.ipynb",),
-    "metalearning": ("utils_classification.py", "metalearning-part2.ipynb", "metalearning-part0.ipynb"),
+    "metalearning": (
+        "utils_classification.py",
+        "utils_reg.py",
+        "metalearning-part0.ipynb",
+        "metalearning-part1.ipynb",
+        "metalearning-part2.ipynb",
+    ),
+    "metalearning-copypaste": ("utils_classification_copypaste.py",),
 }
 
 
@@ -81,7 +89,7 @@ def survey(
         parts[part], part_used = survey_part(
             part,
             names,
-            documents,
+            _open_to(part, documents, templates),
             templates.get(part, ()),
             notes,
             characters=MAX_CODE_CHARACTERS // len(wanted),
@@ -96,9 +104,22 @@ def survey(
         "modules": modules,
         "used": used,
         "notes": [[note.kind, note.text[:MAX_NOTE_CHARACTERS]] for note in _foremost(notes)],
+        "runs": describe_runs(documents, {name for names in wanted.values() for name in names}),
     }
     arrays = {role: np.frombuffer(contents[path], dtype=np.uint8) for role, path in tensors.items()}
     return Message("survey", meta, arrays)
+
+
+def _open_to(part: str, documents: Sequence[Document], templates: Mapping[str, Sequence[str]]) -> list[Document]:
+    """
+    Return the documents that may answer a part: not the modules that were handed out for another one.
+
+    The two classification modules define the same names. Where one of them is not written yet, the other would
+    answer for it.
+    """
+    own = {bare_stem(name) for name in templates.get(part, ())}
+    others = {bare_stem(name) for names in templates.values() for name in names} - own
+    return [document for document in documents if not (document.is_module and bare_stem(document.path) in others)]
 
 
 def _is_code(path: str) -> bool:

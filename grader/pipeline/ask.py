@@ -15,8 +15,9 @@ from grader.checks.misconceptions import diagnose
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
 from grader.intake.report import Code, Intake
 from grader.probes import task
-from grader.sandbox.host import Ending, Outcome, Sandbox
+from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
+from grader.sandbox.outcome import Ending, Outcome
 from grader.verdicts import Evidence, Verdict, passed
 from grader.wire import Arrays, Caps, Message
 

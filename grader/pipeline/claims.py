@@ -22,8 +22,8 @@ from grader.checks.vision import VISION_CHECKS
 from grader.feedback.text import code
 from grader.pipeline.ask import Asker
 from grader.probes import task
-from grader.sandbox.host import Ending
 from grader.sandbox.limits import Limits
+from grader.sandbox.outcome import Ending
 from grader.verdicts import Evidence, Verdict, passed
 from grader.wire import Array, Arrays, Message
 

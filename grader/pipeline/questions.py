@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from grader.checks.metalearning import METALEARNING_CHECKS
 from grader.checks.vision import VISION_CHECKS
 from grader.errors import StaffError
 from grader.feedback.words import Judgement
 from grader.intake.report import Code, Intake, fingerprint
 from grader.pipeline.ask import Asker
 from grader.pipeline.claims import ACCURACIES_CLAIM, OUTPUTS_CLAIM, Claims
+from grader.pipeline.completion import COMPLETIONS, Completion, judge_completion
 from grader.pipeline.staff import judge_staff_tests
 from grader.rubric import Question, Rubric
 from grader.sandbox.host import Sandbox
+from grader.verdicts import Evidence, Verdict
 
-CHECKS = {check.key: check for check in VISION_CHECKS}
-KNOWN_CHECKS = frozenset({*CHECKS, OUTPUTS_CLAIM, ACCURACIES_CLAIM})
+CHECKS = {check.key: check for check in (*VISION_CHECKS, *METALEARNING_CHECKS)}
+KNOWN_CHECKS = frozenset({*CHECKS, OUTPUTS_CLAIM, ACCURACIES_CLAIM, *COMPLETIONS})
+
+# Judges what was handed in as it lies there, within some seconds: no function of the student's is examined.
+Inspection = Callable[[float], Evidence]
 
 
 def wanted_names() -> dict[str, tuple[str, ...]]:
@@ -50,27 +59,43 @@ class Questions:
     Args:
         sandbox: where student code runs.
         intake: what was handed in.
-        given: the template's own definitions.
+        given: the vision template's own definitions.
         secret: bytes from which hidden inputs are drawn, together with the submission's code.
         device: "cpu" or "cuda".
         memory_mib: address space for each worker.
+        given_modules: source of the modules that are handed out.
     """
 
     def __init__(
-        self, sandbox: Sandbox, intake: Intake, given: Code, *, secret: bytes, device: str, memory_mib: int
+        self,
+        sandbox: Sandbox,
+        intake: Intake,
+        given: Code,
+        *,
+        secret: bytes,
+        device: str,
+        memory_mib: int,
+        given_modules: Mapping[str, str] | None = None,
     ) -> None:
         # The same code in another packing gets the same inputs, so the same submission gets the same result.
-        self._asker = Asker(sandbox, intake, given, secret + fingerprint(intake), device, memory_mib)
-        self._claims = Claims(self._asker)
+        self._asker = Asker(
+            sandbox, intake, given, secret + fingerprint(intake), device, memory_mib, given_modules or {}
+        )
+        claims = Claims(self._asker)
+        self._inspections: dict[str, Inspection] = {
+            OUTPUTS_CLAIM: claims.judge_outputs,
+            ACCURACIES_CLAIM: claims.judge_accuracies,
+            **{key: partial(_inspect_runs, completion, intake) for key, completion in COMPLETIONS.items()},
+        }
         self._sound: dict[str, bool] = {}  # function -> nothing was found wrong with it, without our help
 
     def judge(self, question: Question, time_limit_s: float) -> Judgement:
         """Ask and judge one question."""
-        if question.check == OUTPUTS_CLAIM:
-            return Judgement(question, self._claims.judge_outputs(time_limit_s))
-        if question.check == ACCURACIES_CLAIM:
-            return Judgement(question, self._claims.judge_accuracies(time_limit_s))
+        if question.check in self._inspections:
+            return Judgement(question, self._inspections[question.check](time_limit_s))
         check = CHECKS[question.check]
+        if check.after and not (before := self._inspections[check.after](time_limit_s)).passed:
+            return Judgement(question, replace(before, verdict=Verdict.MISSING))
         unsound = frozenset(name for name in check.needs if not self._sound.get(name, False))
         evidence, lent = self._asker.ask(check, time_limit_s, unsound=unsound)
         right_alone = evidence.passed and not lent
@@ -80,3 +105,7 @@ class Questions:
     def judge_staff_tests(self, path: Path) -> list[Judgement]:
         """Run the staff's own questions over what probes bring home."""
         return judge_staff_tests(path, self._asker, CHECKS)
+
+
+def _inspect_runs(completion: Completion, intake: Intake, _: float) -> Evidence:
+    return judge_completion(completion, intake.runs)

@@ -9,7 +9,7 @@ import importlib.util
 import linecache
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,10 +74,21 @@ class Student:
     def replace(self, name: str, value: object) -> None:
         """Bind a name anew wherever the student's code looks it up: in the notebook and in own modules."""
         setattr(self.module, name, value)
-        for module_name in self.modules:
-            module = sys.modules.get(module_name)
-            if module is not None and name in vars(module):
-                setattr(module, name, value)
+        self.wrap(name, lambda _: value)
+
+    def wrap(self, name: str, wrapper: Callable[[Any], object]) -> None:
+        """Bind a name, wherever it is bound already, to what the wrapper makes of the value there."""
+        for space in self.namespaces():
+            if name in space:
+                space[name] = wrapper(space[name])
+
+    def namespaces(self) -> list[dict[str, Any]]:
+        """Return the namespaces of the notebook and of those own modules that are imported by now."""
+        return [vars(self.module), *(vars(sys.modules[name]) for name in sorted(self.modules) if name in sys.modules)]
+
+    def module_named(self, name: str) -> dict[str, Any]:
+        """Return the namespace of an own module, empty if it is not imported by now."""
+        return vars(sys.modules[name]) if name in self.modules and name in sys.modules else {}
 
 
 def load(code: Code, given: Mapping[str, object]) -> Student:

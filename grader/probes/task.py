@@ -17,13 +17,15 @@ import numpy as np
 import torch
 
 from grader import wire
-from grader.probes import failures, vision
+from grader.probes import failures, metalearning, vision
+from grader.probes.case import Case, Result
 from grader.probes.lending import Lender, lent_functions
 from grader.probes.student import Code, load
 from grader.probes.values import to_array
 
 ANSWER = "answer"
 FAILURE = "failure"
+_PROBES = {**vision.PROBES, **metalearning.PROBES}
 
 
 def probe(request: wire.Message, connection: socket.socket) -> wire.Message:
@@ -46,12 +48,13 @@ def _probe(request: wire.Message, connection: socket.socket) -> wire.Message:
     lender = Lender(connection, torch.device(meta["device"]))
     given = vars(load(_code(meta["given"]), {}).module) if meta["given"]["cells"] else {}
     student = load(_code(meta["code"]), {name: given[name] for name in meta["given_names"] if name in given})
-    for name, function in lent_functions(lender).items():
+    lendable = {**lent_functions(lender), **metalearning.lent_functions(lender, student)}
+    for name, function in lendable.items():
         if name in meta["lent"]:
             student.replace(name, function)
     arrays: wire.Arrays = {}
     for index, seed in enumerate(meta["cases"]):
-        case = vision.Case(
+        case = Case(
             student,
             given,
             meta["settings"],
@@ -65,7 +68,7 @@ def _probe(request: wire.Message, connection: socket.socket) -> wire.Message:
     return wire.Message(ANSWER, {}, arrays)
 
 
-def _run_case(probe_name: str, case: vision.Case) -> wire.Arrays:
+def _run_case(probe_name: str, case: Case) -> wire.Arrays:
     cotangents = {
         name.removeprefix("cotangent/"): case.inputs.pop(name)
         for name in list(case.inputs)
@@ -75,18 +78,19 @@ def _run_case(probe_name: str, case: vision.Case) -> wire.Arrays:
         for tensor in case.inputs.values():
             tensor.requires_grad_(tensor.is_floating_point())
     arguments = dict(case.inputs)
-    result = vision.PROBES[probe_name](case)
+    result = _PROBES[probe_name](case)
     arrays = {name: to_array(name, value) for name, value in result.outputs.items()}
     arrays.update({f"after/{name}": to_array(name, tensor) for name, tensor in arguments.items()})
     if cotangents:
-        targets = {name: tensor for name, tensor in arguments.items() if tensor.requires_grad}
-        gradients = _gradients(result, cotangents, {**targets, **result.parameters})
+        # A student may freeze parameters: they have no gradient, which is for the check to judge.
+        targets = {name: x for name, x in {**arguments, **result.parameters}.items() if x.requires_grad}
+        gradients = _gradients(result, cotangents, targets)
         arrays.update({f"gradient/{name}": to_array(name, gradient) for name, gradient in gradients.items()})
     return arrays
 
 
 def _gradients(
-    result: vision.Result, cotangents: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]
+    result: Result, cotangents: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
     """Gradients of sum(outputs · cotangents) with respect to inputs and parameters, where there is a path."""
     total = torch.zeros((), device=next(iter(cotangents.values())).device)

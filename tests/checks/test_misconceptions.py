@@ -22,7 +22,7 @@ from grader.checks.misconceptions.catalogue import misconception
 from grader.checks.vision import VISION_CHECKS
 from grader.intake.report import Code
 from grader.pipeline.ask import Asker
-from grader.sandbox.host import Ending, Outcome
+from grader.sandbox.outcome import Ending, Outcome
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Array, Arrays, Message
 from reference.vision.autoencoder import MaskedAutoEncoder

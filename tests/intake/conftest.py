@@ -16,9 +16,7 @@ def build_notebook(*sources: str) -> bytes:
     for source in sources:
         cells.append({"cell_type": "markdown", "metadata": {}, "source": ["# words"]})
         lines = source.splitlines(keepends=True)
-        cells.append(
-            {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": lines}
-        )
+        cells.append({"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": lines})
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 

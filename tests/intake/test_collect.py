@@ -42,9 +42,7 @@ def test_a_folder_gives_its_files_of_interest(tmp_path: Path) -> None:
     assert found.notes == ()
 
 
-@pytest.mark.parametrize(
-    ("name", "key"), [("hw.zip", "hw.zip"), ("a.ipynb", "a.ipynb"), ("upload", "upload.zip")]
-)
+@pytest.mark.parametrize(("name", "key"), [("hw.zip", "hw.zip"), ("a.ipynb", "a.ipynb"), ("upload", "upload.zip")])
 def test_a_single_file_is_a_submission(
     tmp_path: Path, name: str, key: str, zipped: Callable[[Mapping[str, bytes]], bytes]
 ) -> None:

@@ -51,18 +51,14 @@ CASES = [
         "f",
         "f() == 'cpu'",
     ),
-    Case(
-        "conditional expression", ("device = 'a' if 1 else 'b'", "def f(): return device"), "f", "f() == 'a'"
-    ),
+    Case("conditional expression", ("device = 'a' if 1 else 'b'", "def f(): return device"), "f", "f() == 'a'"),
     Case(
         "import in try",
         ("try:\n    import einops_missing as e\nexcept ImportError:\n    e = None", "def f(): return e"),
         "f",
         "f() is None",
     ),
-    Case(
-        "import with dots", ("import os.path", "def f(): return os.path.join('a', 'b')"), "f", "f() == 'a/b'"
-    ),
+    Case("import with dots", ("import os.path", "def f(): return os.path.join('a', 'b')"), "f", "f() == 'a/b'"),
     Case("import as", ("import math as m", "def f(): return m.floor(1.5)"), "f", "f() == 1"),
     Case("from import", ("from math import floor, ceil", "def f(): return ceil(1.5)"), "f", "f() == 2"),
     Case("star import", ("from math import *", "def f(): return floor(1.5)"), "f", "f() == 1"),
@@ -178,9 +174,7 @@ CASES = [
     ),
     Case("loop in the same cell", ("def f(): return 1\n" + LOOP,), "f", "f() == 1"),
     Case("test cell rebinds x", ("x = 2", "def f(): return x", "for x in range(9): pass"), "f", "f() == 2"),
-    Case(
-        "main guard", ("x = 1", "if __name__ == '__main__':\n    x = 2", "def f(): return x"), "f", "f() == 1"
-    ),
+    Case("main guard", ("x = 1", "if __name__ == '__main__':\n    x = 2", "def f(): return x"), "f", "f() == 1"),
     Case(
         "with block",
         ("import contextlib", "with contextlib.nullcontext(3) as k:\n    z = k", "def f(): return z"),

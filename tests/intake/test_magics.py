@@ -35,9 +35,7 @@ def test_lines_keep_their_numbers(source: str, line: int) -> None:
     """After the magics are gone the cell parses, and `x = 1` stands where the student sees it."""
     tree = ast.parse(plain(source).source)
 
-    found = [
-        node.lineno for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node) == "x = 1"
-    ]
+    found = [node.lineno for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node) == "x = 1"]
     assert found == [line]
 
 

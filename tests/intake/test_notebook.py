@@ -37,9 +37,7 @@ def test_format_3() -> None:
     """Format 3 keeps cells in worksheets and code in `input`."""
     sheet = {"cells": [{"cell_type": "code", "input": ["a\n", "b"]}, {"cell_type": "heading", "source": "h"}]}
 
-    assert sources(json.dumps({"nbformat": 3, "worksheets": [sheet, None, {"cells": 3}]}).encode()) == [
-        "a\nb"
-    ]
+    assert sources(json.dumps({"nbformat": 3, "worksheets": [sheet, None, {"cells": 3}]}).encode()) == ["a\nb"]
 
 
 @pytest.mark.parametrize(
@@ -151,3 +149,32 @@ def test_cap_of_cells(extra: int) -> None:
 
     assert len(cells) == MAX_CODE_CELLS
     assert len(notes) == extra
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ({}, (False, 0, 0)),
+        ({"outputs": [], "execution_count": None}, (False, 0, 0)),
+        ({"outputs": [], "execution_count": 3}, (True, 0, 0)),
+        ({"prompt_number": 3}, (True, 0, 0)),
+        ({"outputs": [{"output_type": "stream", "text": "png"}]}, (True, 0, 0)),
+        ({"outputs": [{"output_type": "display_data", "data": {"image/png": "aGk="}}]}, (True, 1, 0)),
+        ({"outputs": [{"output_type": "display_data", "data": {"image/png": ""}}]}, (True, 0, 0)),
+        ({"outputs": [{"output_type": "pyout", "png": "aGk="}]}, (True, 1, 0)),
+        ({"outputs": [{"data": {"text/html": ["<div><", "img src=x></div>"]}}]}, (True, 1, 0)),
+        ({"outputs": [{"data": {"text/html": "<table></table>"}}]}, (True, 0, 0)),
+        ({"outputs": [{"data": {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}}}]}, (True, 1, 0)),
+        ({"outputs": [{"output_type": "error", "ename": "E"}, {"output_type": "pyerr"}]}, (True, 0, 2)),
+        ({"outputs": "text"}, (False, 0, 0)),
+        ({"outputs": [None, 3, {"data": [1]}, {"data": {"text/html": [3, None]}}]}, (True, 0, 0)),
+    ],
+)
+def test_what_a_cell_shows_of_having_been_run(cell: dict[str, Any], expected: tuple[bool, int, int]) -> None:
+    """Execution counts and outputs say that a cell was run; images, pages with images and widgets are figures."""
+    data = json.dumps({"cells": [{"cell_type": "code", "source": "x", **cell}]}).encode()
+
+    (found,), notes = read_notebook("n.ipynb", data)
+
+    assert (found.was_run, found.figures, found.errors) == expected
+    assert notes == []

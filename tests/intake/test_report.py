@@ -11,8 +11,18 @@ import pytest
 
 from grader.errors import SubmissionError
 from grader.intake import report
-from grader.intake.report import Note, read_survey
+from grader.intake.report import Note, NotebookRun, read_survey
 from grader.wire import Message
+
+RUN: dict[str, Any] = {
+    "file": "n.ipynb",
+    "code_cells": 3,
+    "run_cells": 2,
+    "figures": 1,
+    "errors": 0,
+    "defines": ["f"],
+    "mentions": ["g", "f"],
+}
 
 
 def honest() -> dict[str, Any]:
@@ -29,6 +39,7 @@ def honest() -> dict[str, Any]:
         "modules": {"a.b": "x = 1"},
         "used": [["vision", "n.ipynb"]],
         "notes": [],
+        "runs": [RUN],
     }
 
 
@@ -44,6 +55,7 @@ def test_an_honest_survey_is_read() -> None:
     assert code.plans == {"f": ((0, 0),)}
     assert code.missing == {"g": None, "h": "hh"}
     assert [note.text for note in intake.notes] == ["first", "second"]
+    assert intake.runs == (NotebookRun("n.ipynb", 3, 2, 1, 0, frozenset("f"), frozenset("fg")),)
     assert intake.tensors["autograder"].size == 3
 
 
@@ -55,6 +67,11 @@ def in_code(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
 def in_meta(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
     """Return a change of one field of the survey."""
     return lambda meta: meta.__setitem__(key, value)
+
+
+def in_run(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """Return a change of one field of a notebook's run."""
+    return lambda meta: meta.__setitem__("runs", [{**RUN, key: value}])
 
 
 @pytest.mark.parametrize(
@@ -77,6 +94,18 @@ def in_meta(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         in_meta("notes", [["chosen", None]]),
         in_meta("notes", [[["chosen"], "text"]]),
         in_meta("more", 1),
+        in_meta("runs", {}),
+        in_meta("runs", [[]]),
+        in_meta("runs", [RUN] * (report.MAX_NOTEBOOKS + 1)),
+        in_run("more", 1),
+        in_run("file", None),
+        in_run("figures", -1),
+        in_run("figures", True),
+        in_run("errors", 1.0),
+        in_run("run_cells", 2**31),
+        in_run("defines", "f"),
+        in_run("defines", ["f", 3]),
+        in_run("mentions", ["f" * 201]),
         in_code("cells", {}),
         in_code("cells", [["label", "source", "more"]]),
         in_code("cells", [["label", b"source"]]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -143,11 +144,7 @@ def test_names_imported_from_a_module_are_taken_from_the_module(notebook: Notebo
 def test_a_file_written_by_a_cell_is_a_module(notebook: Notebook) -> None:
     """`%%writefile` makes an importable module, and `-a` extends it."""
     intake = take(
-        {
-            "n.ipynb": notebook(
-                "%%writefile /content/lib.py\na = 1", "%%writefile -a lib.py\nb = 2", "%%bash\nls"
-            )
-        }
+        {"n.ipynb": notebook("%%writefile /content/lib.py\na = 1", "%%writefile -a lib.py\nb = 2", "%%bash\nls")}
     )
 
     assert intake.modules == {"lib": "a = 1\nb = 2\n"}
@@ -201,9 +198,7 @@ def test_a_broken_cell_costs_its_own_names(notebook: Notebook) -> None:
     code = intake.parts["vision"]
 
     assert set(code.plans) == {"patchify", "unpatchify"}
-    assert code.broken["MaskedAutoEncoder"].startswith(
-        "n.ipynb, code cell 4, line 3: expected an indented block"
-    )
+    assert code.broken["MaskedAutoEncoder"].startswith("n.ipynb, code cell 4, line 3: expected an indented block")
     assert kinds(intake) == {"broken-cell"}
 
 
@@ -237,17 +232,15 @@ def test_saved_files_are_found_by_name(autograder: str, model: str) -> None:
 
 
 def test_the_template_name_beats_a_fuller_copy() -> None:
-    """The copy-paste module of another part does not win by having one function more."""
+    """An old copy does not win by having one function more."""
     names = ["meta_update_classification", "test_classification", "extra", "fourth", "fifth"]
     full = "\n".join(f"def {name}(): return 'copy'" for name in names).encode()
     part = "\n".join(f"def {name}(): return 'own'" for name in names[:4]).encode()
-    intake = take(
-        {"utils_classification_copypaste.py": full, "utils_classification.py": part}, {"metalearning": names}
-    )
+    intake = take({"utils_classification_old.py": full, "utils_classification.py": part}, {"metalearning": names})
     code = intake.parts["metalearning"]
 
     assert code.cells[code.plans["test_classification"][0][0]].label == "utils_classification.py"
-    assert code.cells[code.plans["fifth"][0][0]].label == "utils_classification_copypaste.py"
+    assert code.cells[code.plans["fifth"][0][0]].label == "utils_classification_old.py"
 
 
 def test_nothing_at_all_is_told() -> None:
@@ -350,3 +343,62 @@ def test_an_answer_fits_the_wire(notebook: Notebook) -> None:
 
     assert fingerprint(read_survey(received)) == fingerprint(read_survey(message))
     assert read_survey(received).tensors["autograder"].tobytes() == b"tensor"
+
+
+BOTH_CLASSIFICATIONS = {"metalearning": ["learn", "test"], "metalearning-copypaste": ["learn"]}
+STUB = b"def learn(): raise NotImplementedError\ndef test(): raise NotImplementedError"
+WRITTEN = b"def learn(): return 1\ndef test(): return 2"
+
+
+def learner_of(intake: Intake, part: str) -> str | None:
+    """Return the label of the cell that a part takes `learn` from."""
+    code = intake.parts[part]
+    return code.cells[code.plans["learn"][-1][0]].label if "learn" in code.plans else None
+
+
+@pytest.mark.parametrize(("logistic", "copied"), [(STUB, WRITTEN), (WRITTEN, STUB), (WRITTEN, WRITTEN)])
+def test_each_classification_module_answers_for_its_own_part(logistic: bytes, copied: bytes) -> None:
+    """The same names stand in both; a module that is not written yet is not replaced by the other one."""
+    files = {"utils_classification.py": logistic, "utils_classification_copypaste.py": copied}
+
+    intake = take(files, BOTH_CLASSIFICATIONS)
+
+    assert learner_of(intake, "metalearning") == "utils_classification.py"
+    assert learner_of(intake, "metalearning-copypaste") == "utils_classification_copypaste.py"
+
+
+def test_a_missing_classification_module_is_missing() -> None:
+    """The other part's module does not answer for one that was not handed in; copies keep their names' meaning."""
+    intake = take({"hw/utils_classification_copypaste (1).py": WRITTEN}, BOTH_CLASSIFICATIONS)
+
+    assert learner_of(intake, "metalearning") is None
+    assert learner_of(intake, "metalearning-copypaste") == "utils_classification_copypaste (1).py"
+
+
+def test_files_with_their_handed_out_names_need_no_remark() -> None:
+    """Where a part is made of several files by design, nothing is said about which were chosen."""
+    files = {"utils_classification.py": b"def learn(): return 1", "utils_reg.py": b"def test(): return 2"}
+
+    assert kinds(take(files, {"metalearning": ["learn", "test"]})) == set()
+
+
+def shown(*sources: str, **cell: Any) -> bytes:
+    """Return a notebook whose cells all show the same."""
+    cells = [{"cell_type": "code", "source": source, **cell} for source in sources]
+    return json.dumps({"cells": cells, "nbformat": 4}).encode()
+
+
+def test_runs_tell_what_a_notebook_is_about_and_what_it_shows() -> None:
+    """Definitions and mentions of wanted names are told apart; modules and empty cells are left out."""
+    figure = {"execution_count": 1, "outputs": [{"output_type": "display_data", "data": {"image/png": "aGk="}}]}
+    files = {
+        "a.ipynb": shown("def patchify(x): return 1", "import tools\ntools.unpatchify(2)", "other = 3", "", **figure),
+        "b.ipynb": shown("%%bash\necho", "from ipywidgets import interact\ninteract(patchify)"),
+        "tools.py": b"def unpatchify(x): return patchify(x)",
+    }
+
+    first, second = take(files).runs
+
+    assert (first.file, first.code_cells, first.run_cells, first.figures, first.errors) == ("a.ipynb", 3, 3, 3, 0)
+    assert (first.defines, first.mentions) == ({"patchify"}, {"unpatchify"})
+    assert (second.code_cells, second.run_cells, second.mentions) == (2, 0, {"patchify"})

@@ -13,7 +13,6 @@ from torch import Tensor
 from grader.checks.misconceptions.catalogue import misconception
 from reference.vision.patches import patchify, unpatchify
 
-_COLOUR_ONLY = ("output",)  # the other question asks with a single channel, where these are right
 _OTHER_SIZES = ("generality",)  # at the homework's sizes these are right
 
 
@@ -33,7 +32,6 @@ def _flatten(pixels: Tensor) -> Tensor:
     happened="Inside each of your patches the channel changes fastest: the three colours of a pixel stand together.",
     right="The channel should change slowest: all of the first channel of a patch, then all of the second, then "
     "the third.",
-    aspects=_COLOUR_ONLY,
 )
 def patchify_channel_last(images: Tensor, patch_size: int = 4) -> Tensor:
     """A patch is flattened as row, column, channel."""
@@ -77,7 +75,6 @@ def patchify_reshaped_only(images: Tensor, patch_size: int = 4) -> Tensor:
     happened="The axis of the channels stands before those of the grid when you flatten, so your patches mix pieces "
     "of several places.",
     right="The two axes of the grid should come right after the batch; channel, row and column of a patch follow.",
-    aspects=_COLOUR_ONLY,
 )
 def patchify_channels_before_grid(images: Tensor, patch_size: int = 4) -> Tensor:
     """What two unfolds give, with channels still before the grid, is reshaped to the patches' shape."""

@@ -1,0 +1,397 @@
+"""The judges of the meta-learning half: both sides of each bound, how often chance alone fails, lent helpers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from grader.checks import metalearning, metalearning_runs
+from grader.checks.exam import CaseAnswer, Exam
+from grader.checks.lending import Lending
+from grader.checks.metalearning import METALEARNING_CHECKS
+from grader.verdicts import Evidence, Verdict
+from grader.wire import Array, Arrays, Message
+from reference.metalearning.experiment import meta_gradient, meta_learn
+from reference.metalearning.settings import Settings
+from reference.metalearning.tasks import draw_task_batch
+
+CHECKS = {check.key: check for check in METALEARNING_CHECKS}
+RUN = "meta_learning_classification"
+PATH, COPIED, LEARNS = f"{RUN}.gradient", f"{RUN}.output", f"{RUN}.convergence"
+UPDATE, UPDATE_GRADIENT = "meta_update_classification.output", "meta_update_classification.gradient"
+ZERO = "test_zero_classification.output"
+
+
+@cache
+def prepared(key: str, seed: int = 7) -> Exam:
+    """Return a check's exam; tests leave it as it is."""
+    return CHECKS[key].prepare(torch.Generator().manual_seed(seed))
+
+
+def right_answers(key: str) -> list[Arrays]:
+    """Return what a right solution would bring home, with the flags of a probe whose stand-ins were used."""
+    flags = {"hidden": np.ones(()), "solver": np.ones(())}
+    return [{**case.expected, **flags} for case in prepared(key).cases]
+
+
+def judge(key: str, answers: list[Arrays]) -> Evidence:
+    """Judge answers to the prepared exam."""
+    return CHECKS[key].judge(CHECKS[key], prepared(key), [CaseAnswer(arrays) for arrays in answers])
+
+
+def changed(key: str, **arrays: Any) -> list[Arrays]:
+    """Return right answers with arrays of the last case replaced, or taken away where they are None."""
+    *first, last = right_answers(key)
+    merged = {**last, **arrays}
+    return [*first, {name: array for name, array in merged.items() if array is not None}]
+
+
+def test_keys_and_parts() -> None:
+    """No key is there twice, only part (g) has a part of its own in intake, and needs are functions of the half."""
+    assert len(CHECKS) == len(METALEARNING_CHECKS)
+    assert {key for key, check in CHECKS.items() if check.part != "metalearning"} == {COPIED}
+    functions = {check.function for check in METALEARNING_CHECKS}
+    assert all(functions.issuperset(check.needs) for check in METALEARNING_CHECKS)
+
+
+@pytest.mark.parametrize("key", [key for key in CHECKS if key != LEARNS])
+def test_the_reference_passes_and_its_inputs_are_drawn(key: str) -> None:
+    """What the reference gives is right; the same generator draws the same inputs and another one others."""
+    again = CHECKS[key].prepare(torch.Generator().manual_seed(7))
+    other = CHECKS[key].prepare(torch.Generator().manual_seed(8))
+
+    assert judge(key, right_answers(key)).passed
+    for mine, same, different in zip(prepared(key).cases, again.cases, other.cases, strict=True):
+        assert all(np.array_equal(mine.inputs[name], same.inputs[name]) for name in mine.inputs)
+        drawn = [name for name in mine.inputs if name not in {"n_iterations", "min_n_train_post", "cotangent/loss"}]
+        assert any(not np.array_equal(mine.inputs[name], different.inputs[name]) for name in drawn)
+
+
+@pytest.mark.parametrize("key", [key for key in CHECKS if key != LEARNS])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, None])
+def test_nothing_that_is_not_finite_passes(key: str, value: float | None) -> None:
+    """NaN, infinities and missing arrays never pass, whichever output they are in."""
+    last = prepared(key).cases[-1].expected
+    judged = {"path", "beta", "error", "gradient", "trajectory", "loss", "mean", "high", "low", "n_train_post_range"}
+    names = set(last) & judged
+    if key == UPDATE_GRADIENT:
+        names = {"gradient/w_t", "gradient/feature_weights_t"}
+    for name in names:
+        wrong = None if value is None else np.full(last[name].shape, value)
+
+        assert judge(key, changed(key, **{name: wrong})).verdict is Verdict.FAILED, name
+
+
+def moved(key: str, factor: float) -> Array:
+    """Return the right path with every movement scaled."""
+    return np.asarray(1 + factor * (prepared(key).cases[0].expected["path"] - 1))
+
+
+@pytest.mark.parametrize("key", [PATH, COPIED])
+@pytest.mark.parametrize(("factor", "passes"), [(1.045, True), (0.955, True), (1.055, False), (0.945, False)])
+def test_both_sides_of_the_paths_tolerance(key: str, factor: float, passes: bool) -> None:
+    """Movements 4.5 % off are within the tolerance of 5 %, 5.5 % are not."""
+    assert judge(key, changed(key, path=moved(key, factor))).passed is passes
+
+
+def test_a_path_may_be_logged_late_or_in_part() -> None:
+    """Rows from after the first step on, and rows that end early, are compared with their own places."""
+    path = moved(PATH, 1.0)
+
+    assert judge(PATH, changed(PATH, path=path[1:])).passed
+    assert judge(PATH, changed(PATH, path=path[:-2])).passed
+    assert not judge(PATH, changed(PATH, path=path[2:])).passed
+
+
+@pytest.mark.parametrize("key", [PATH, COPIED])
+def test_coefficients_are_compared_up_to_their_sign(key: str) -> None:
+    """A task may be the feature or its negative; where the coefficients were not seen the path decides."""
+    right = prepared(key).cases[0].expected["w_t"]
+
+    assert judge(key, changed(key, w_t=-right)).passed
+    assert judge(key, changed(key, w_t=None)).passed
+    assert not judge(key, changed(key, w_t=1.01 * right)).passed
+
+
+@pytest.mark.parametrize("key", ["meta_learning_reg_closed_form.behaviour", "meta_learning_reg_sgd.behaviour"])
+@pytest.mark.parametrize(("factor", "passes"), [(1.0009, True), (1.0011, False)])
+def test_both_sides_of_the_tolerance_for_given_functions(key: str, factor: float, passes: bool) -> None:
+    """What is handed out has to learn the same weights to a thousandth of their movement."""
+    assert judge(key, changed(key, path=moved(key, factor))).passed is passes
+
+
+def learned(true: float, others: float) -> list[Arrays]:
+    """Return a path that ends with these weights."""
+    params = prepared(LEARNS).settings["params"]
+    last = np.full(params["d"], others)
+    last[params["k_idx"]] = true
+    return [{"path": np.stack([np.ones(params["d"]), last])}]
+
+
+@pytest.mark.parametrize(
+    ("true", "others", "passes"),
+    [
+        (4.0, 1.0, True),
+        (2.01, 1.0, True),
+        (1.99, 1.0, False),
+        (5.99, 1.0, True),
+        (6.01, 1.0, False),
+        (4.0, 1.49, True),
+        (4.0, 1.51, False),
+        (4.0, 0.51, True),
+        (4.0, 0.49, False),
+        (np.nan, 1.0, False),
+        (4.0, np.inf, False),
+    ],
+)
+def test_both_sides_of_what_counts_as_learned(true: float, others: float, passes: bool) -> None:
+    """True weights between 2 and 6 among others near 1 have been learned."""
+    assert judge(LEARNS, learned(true, others)).passed is passes
+
+
+def settings_of(params: Mapping[str, Any], kind: str) -> Settings:
+    """Return the reference's settings of a check's run."""
+    settings: Settings = metalearning_runs._settings(params, kind, "labels")
+    return settings
+
+
+@pytest.fixture
+def _one_thread() -> Iterator[None]:
+    """Let torch use one thread: on small tensors others only wait."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.parametrize("seeds", [6, pytest.param(100, marks=pytest.mark.slow)])
+def test_odds_that_a_right_run_does_not_count_as_learned(seeds: int) -> None:
+    """Over seeds, the mean weights of right runs are more than 20 standard deviations inside every bound."""
+    settings = settings_of(metalearning_runs._LEARNING, "logistic")
+    ends = [meta_learn(settings, np.random.RandomState(seed))[0][-1] for seed in range(seeds)]
+    true = np.array([weights[list(settings.k_idx)].mean() for weights in ends])
+    others = np.array([np.delete(weights, settings.k_idx).mean() for weights in ends])
+
+    for found, (low, high) in (
+        (true, metalearning_runs._LEARNED_TRUE),
+        (others, metalearning_runs._LEARNED_OTHERS),
+    ):
+        assert min(found.mean() - low, high - found.mean()) > 20 * found.std(ddof=1)
+
+
+@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.parametrize(
+    ("params", "kind"),
+    [
+        (metalearning_runs._LABELS, "logistic"),
+        (metalearning_runs._LABELS_AS_VALUES, "gradient_descent"),
+    ],
+)
+def test_odds_that_own_draws_leave_the_band(params: Mapping[str, Any], kind: str) -> None:
+    """The first step of runs with points of their own stays in the band by 5.5 standard deviations, odds of 4e-8."""
+    settings = settings_of(params, kind)
+    ones, place = np.ones(settings.d), settings.k_idx[0]
+    steps = np.array(
+        [
+            -settings.stepsize_meta
+            * meta_gradient(ones, draw_task_batch(settings, np.random.RandomState(seed)), settings).gradient[place]
+            for seed in range(300)
+        ]
+    )
+    centre = metalearning_runs._OWN_DRAWS_FIRST_STEP[kind]
+    band = metalearning_runs._OWN_DRAWS_BAND * centre
+
+    assert band - abs(steps.mean() - centre) > 5.5 * steps.std(ddof=1)
+    assert abs(steps.mean() / 2 - centre) > band  # a first-order gradient is about half as long
+
+
+@pytest.mark.parametrize(
+    ("factor", "passes"), [(1.0, True), (1.24, True), (0.76, True), (1.26, False), (0.74, False), (np.nan, False)]
+)
+def test_both_sides_of_the_band_for_own_draws(factor: float, passes: bool) -> None:
+    """Without hidden points the length of the first step decides, and a remark says so."""
+    path = np.ones((2, 21))
+    path[1, 7] += 0.36 * factor
+
+    evidence = judge(PATH, changed(PATH, path=path, hidden=np.zeros(())))
+
+    assert evidence.passed is passes
+    assert bool(evidence.notes) is passes
+
+
+@pytest.mark.parametrize("key", [UPDATE, UPDATE_GRADIENT])
+def test_meta_updates_on_own_points_are_judged_by_their_mean(key: str) -> None:
+    """Means over 20,000 points pass for a hundred draws; half and double of them do not."""
+    case = prepared(key).cases[-1]
+    draws = np.random.default_rng(0)
+    names = ("loss", "gradient/w_t", "gradient/feature_weights_t")
+    for _ in range(100):
+        points = draws.uniform(-1, 1, metalearning._MANY)
+        means = {
+            name: values.mean(axis=0)
+            for name, values in metalearning._update_at_each(case.inputs, points).items()
+            if name in names
+        }
+        own = {"hidden": np.zeros(())}
+
+        evidence = judge(key, changed(key, **means, **own))
+
+        assert evidence.passed
+        assert evidence.notes
+    for factor in (0.5, 2.0, np.nan):
+        scaled = {name: factor * value for name, value in means.items()}
+        assert not judge(key, changed(key, **scaled, **own)).passed
+
+
+@pytest.mark.parametrize(("aside", "passes"), [(0.055, True), (0.065, False)])
+def test_own_solvers_are_judged_within_a_band(aside: float, passes: bool) -> None:
+    """Without the stand-in solver the mean error may be 0.06 off; with it nothing may be off."""
+    key = "test_classification.output"
+    expected = prepared(key).cases[-1].expected
+    own = {name: expected[f"own/{name}"] for name in ("mean", "high", "low")}
+    own["mean"] = own["mean"] + aside
+
+    assert judge(key, changed(key, **own, solver=np.zeros(()))).passed is passes
+    assert not judge(key, changed(key, mean=expected["mean"] + 1e-3)).passed
+    assert not judge(key, changed(key, solver=-np.ones(()))).passed
+
+
+def guess(labels: Array, guessed: Array) -> Arrays:
+    """Return what test_zero_classification gives for a guess."""
+    errors = (labels != guessed).mean(axis=1)
+    high, low = np.percentile(errors, [90, 10])
+    return {"mean": errors.mean(), "high": np.asarray(high), "low": np.asarray(low)}
+
+
+def test_every_guess_that_ignores_x_passes() -> None:
+    """Either label, and a coin in a thousand of a thousand tries."""
+    labels = prepared(ZERO).cases[0].inputs["test/y"]
+    draws = np.random.default_rng(0)
+    coins = [guess(labels, draws.choice([-1.0, 1.0], labels.shape)) for _ in range(1000)]
+
+    for answer in (guess(labels, np.ones(1)), guess(labels, -np.ones(1)), *coins):
+        assert judge(ZERO, [answer]).passed
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.75, 1.0])
+def test_a_guess_with_insight_does_not_pass(share: float) -> None:
+    """Labels that are known in part are no guess that ignores x."""
+    labels = prepared(ZERO).cases[0].inputs["test/y"]
+    known = np.random.default_rng(0).uniform(size=labels.shape) < share
+    answer = guess(labels, np.where(known, -labels, labels))
+
+    assert not judge(ZERO, [answer]).passed
+
+
+ASKED = {"step": "forward", "name": "meta_update_classification", "settings": {"d": 5, "k_idx": [1, 3]}}
+UPDATE_INPUTS: Arrays = {
+    "w_t": np.linspace(-1, 1, 5),
+    "feature_weights_t": np.linspace(0.5, 1.5, 5),
+    "points": np.linspace(-0.9, 0.8, 7),
+    "k_val": np.array([0.6, -0.8]),
+}
+
+
+def test_the_lent_meta_update_is_right_forward_and_backward() -> None:
+    """Its loss and gradients are those of the formula, written out point by point."""
+    lending = Lending({"meta_update_classification"})
+
+    forward = lending.answer(Message("request", ASKED, UPDATE_INPUTS))
+    backward = lending.answer(Message("request", {"step": "backward", "call": 0}, {"0": np.array(2.0)}))
+
+    w, c = (torch.tensor(UPDATE_INPUTS[name], requires_grad=True) for name in ("w_t", "feature_weights_t"))
+    total = torch.zeros((), dtype=torch.float64)
+    for x in UPDATE_INPUTS["points"]:
+        waves = [np.sqrt(2) * wave(np.pi * r * x) for r in (1, 2) for wave in (np.sin, np.cos)]
+        phi = torch.tensor([1.0, *waves])
+        label = 1.0 if 0.6 * phi[1] - 0.8 * phi[3] >= 0 else -1.0
+        total = total + torch.log1p(torch.exp(-label * torch.sum(phi * c * w)))
+    (2 * total).backward()
+    assert w.grad is not None
+    assert c.grad is not None
+    np.testing.assert_allclose(forward.arrays["0"], total.detach())
+    np.testing.assert_allclose(backward.arrays["w_t"], w.grad)
+    np.testing.assert_allclose(backward.arrays["feature_weights_t"], c.grad)
+
+
+@pytest.mark.parametrize(
+    ("settings", "arrays"),
+    [
+        ({"d": 5}, {}),
+        ({"d": 4, "k_idx": [1, 3]}, {}),
+        ({"d": 0, "k_idx": [1, 3]}, {}),
+        ({"d": 100_001, "k_idx": [1, 3]}, {}),
+        ({"d": 5, "k_idx": [1, 9]}, {}),
+        ({"d": 5, "k_idx": [1]}, {}),
+        ({}, {"points": np.zeros(4001)}),
+        ({}, {"w_t": np.zeros((5, 1000))}),
+        ({}, {"w_t": np.zeros(6)}),
+        ({}, {"feature_weights_t": np.zeros((5, 5))}),
+        ({}, {"k_val": np.zeros(3)}),
+    ],
+)
+def test_lent_meta_updates_refuse_what_makes_no_sense(settings: dict[str, Any], arrays: Arrays) -> None:
+    """Wrong sizes, and sizes that would cost the grader memory, are refused."""
+    asked = {**ASKED, "settings": settings or ASKED["settings"]}
+
+    reply = Lending({"meta_update_classification"}).answer(Message("request", asked, {**UPDATE_INPUTS, **arrays}))
+
+    assert "refused" in reply.meta
+
+
+def test_only_the_latest_graphs_are_kept() -> None:
+    """A run may ask hundreds of times; gradients are there for the last calls, so memory does not grow."""
+    lending = Lending({"meta_update_classification"})
+    for _ in range(70):
+        assert "refused" not in lending.answer(Message("request", ASKED, UPDATE_INPUTS)).meta
+
+    def backward(call: int) -> Message:
+        return lending.answer(Message("request", {"step": "backward", "call": call}, {"0": np.array(1.0)}))
+
+    assert "refused" in backward(5).meta
+    assert "refused" not in backward(69).meta
+
+
+def lent_test_inputs() -> Arrays:
+    """Return a small call of test_classification."""
+    case = prepared("test_classification.output").cases[0].inputs
+    names = ("train/9/features", "train/9/y", "test/features", "test/y", "feature_weights")
+    return {name: case[name] for name in names}
+
+
+def test_the_lent_test_is_the_one_that_is_expected() -> None:
+    """It gives the numbers that a right function gives with the probe's stand-in solver."""
+    asked = {"step": "forward", "name": "test_classification", "settings": {"sizes": [9]}}
+
+    reply = Lending({"test_classification"}).answer(Message("request", asked, lent_test_inputs()))
+
+    expected = prepared("test_classification.output").cases[0].expected
+    for index, name in enumerate(("mean", "high", "low")):
+        np.testing.assert_allclose(reply.arrays[str(index)], expected[name][:1])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "arrays"),
+    [
+        ([9, 10], {}),
+        ([9] * 101, {}),
+        ([9], {"train/9/y": np.ones((100_000, 1))}),
+        ([9], {"train/9/y": np.ones((3, 9))}),
+        ([9], {"test/y": np.ones((11, 1))}),
+        ([9], {"test/features": np.ones((30_000, 15)), "test/y": np.ones((11, 30_000))}),
+        ([9], {"feature_weights": np.ones(4)}),
+    ],
+)
+def test_lent_tests_refuse_what_makes_no_sense(sizes: list[int], arrays: Arrays) -> None:
+    """Sizes that do not belong together, or would cost memory, are refused."""
+    asked = {"step": "forward", "name": "test_classification", "settings": {"sizes": sizes}}
+
+    reply = Lending({"test_classification"}).answer(Message("request", asked, {**lent_test_inputs(), **arrays}))
+
+    assert "refused" in reply.meta

@@ -77,6 +77,9 @@ def rubric(rubric: Path | None) -> None:
 @main.group()
 def release() -> None:
     """Make what students and the platform get, from the one source."""
+    from grader.commands.release import need_release_tools
+
+    need_release_tools()
 
 
 @release.command()

@@ -45,7 +45,7 @@ class Question:
 
     @property
     def hidden(self) -> bool:
-        """Whether students may not see it now: it then says only passed or not."""
+        """Whether students may not see it now: it then says only passed or not, and no other question tells of it."""
         return self.visibility != "visible"
 
 

@@ -11,10 +11,22 @@ To add a case, write tests/submissions/<verdict>/<name>.yaml, an edited solved n
     loses: [restore_masked.output]             # checks or whole functions that get the folder's verdict
     also: {restore_masked.gradient: ERROR}     # rare: a check with another verdict
     touches: [restore_masked]                  # right functions that are to be asked in full
-    time_limit_s: 2                            # for code that hangs
+    time_limit_s: 2                            # for code that hangs: the limit of the questions that it loses
     slow: true                                 # near to another case: asked only with --slow
 
-Every other question must be PASSED, with all its points. A run asks in full what a case touches, and
+A case called meta_<name> is one of the other half, the solved metalearning notebooks and modules. Its edits are
+
+    modules: {utils_classification.py: [{old: "text", new: "text"}]}    # old text stands once in the module
+    notebooks: {metalearning-part0: [{old: "text", new: "text"}]}       # or once in the notebook's code
+    moved: {utils_classification.py: metalearning-part2}    # into the notebook's last cell; the module: as handed out
+    as_handed_out: [utils_classification.py]                # modules without the student's code
+    without: [utils.py]                                     # files that are not handed in
+    not_run: [metalearning-part1]                           # notebooks without outputs
+    no_figures: [metalearning-part0]                        # notebooks whose outputs are words
+
+and files, loses, also, touches, time_limit_s and slow, as above.
+
+Every other question of its half must be PASSED, with all its points. A run asks in full what a case touches, and
 little of the rest; with --slow it asks everything.
 """
 
@@ -37,9 +49,11 @@ import pytest
 import torch
 import yaml
 
+from grader.checks.metalearning import METALEARNING_CHECKS
 from grader.checks.vision import VISION_CHECKS
 from grader.feedback.results import SCHEMA
 from grader.pipeline.run import Report, Settings, grade_submission
+from grader.release.modules import edit_modules, solved_modules, template_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook
 from grader.rubric import Question, Rubric, load_rubric
 from grader.verdicts import Verdict
@@ -50,6 +64,13 @@ NEEDS = {check.function: check.needs for check in VISION_CHECKS}
 ASPECTS = tuple(sorted({check.aspect for check in VISION_CHECKS}))
 BYSTANDERS = {"unpatchify", "restore_masked"}
 SOLVED = solved_notebook("MAE_student")
+
+META_QUESTIONS = [question for question in load_rubric().questions if question.part == "metalearning"]
+META_NEEDS = {check.key: check.needs for check in METALEARNING_CHECKS}
+META_BYSTANDERS = {"aliased_coefficients.output", "test_zero_classification.output"}
+META_NOTEBOOKS = {name: solved_notebook(name) for name in (f"metalearning-part{part}" for part in range(3))}
+META_MODULES, META_TEMPLATES = solved_modules(), template_modules()
+DEAR = "meta_learning_classification.convergence"  # a whole run of some seconds
 
 
 @dataclass(frozen=True)
@@ -69,13 +90,25 @@ class Case:
     touches: Sequence[str] = ()
     time_limit_s: float | None = None
     slow: bool = False
+    modules: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
+    notebooks: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
+    moved: Mapping[str, str] = field(default_factory=dict)
+    as_handed_out: Sequence[str] = ()
+    without: Sequence[str] = ()
+    not_run: Sequence[str] = ()
+    no_figures: Sequence[str] = ()
+
+    @property
+    def is_meta(self) -> bool:
+        """Whether the case is one of the meta-learning half."""
+        return self.name.startswith("meta_")
 
     def notebook(self) -> NotebookNode:
         """Return the edited notebook."""
         notebook = SOLVED
         for function, body in self.bodies.items():
             notebook = edit_notebook(notebook, dict([body_edit(notebook, function, body)]))
-        notebook = edit_notebook(notebook, {edit["old"]: edit["new"] for edit in self.edits})
+        notebook = edit_notebook(notebook, replacements(self.edits))
         before, after = (
             [nbformat.v4.new_code_cell(source) for source in cells] for cells in (self.cells_before, self.cells_after)
         )
@@ -85,10 +118,36 @@ class Case:
     def write(self, folder: Path) -> Path:
         """Write the submission as a folder."""
         folder.mkdir()
-        (folder / "MAE_student.ipynb").write_bytes(notebook_bytes(self.notebook()))
-        for name, text in self.files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+        files = self.meta_files() if self.is_meta else {"MAE_student.ipynb": notebook_bytes(self.notebook())}
+        for name, data in {**files, **{name: text.encode() for name, text in self.files.items()}}.items():
+            (folder / name).write_bytes(data)
         return folder
+
+    def meta_files(self) -> dict[str, bytes]:
+        """Return the edited meta-learning notebooks, as if they had been run, and modules."""
+        modules = edit_modules(META_MODULES, {name: replacements(edits) for name, edits in self.modules.items()})
+        notebooks = dict(META_NOTEBOOKS)
+        for name, edits in self.notebooks.items():
+            notebooks[name] = edit_notebook(notebooks[name], replacements(edits))
+        for module, name in self.moved.items():
+            notebooks[name] = edit_notebook(notebooks[name], {})
+            notebooks[name].cells.append(nbformat.v4.new_code_cell(modules[module]))
+        modules.update({name: META_TEMPLATES[name] for name in (*self.as_handed_out, *self.moved)})
+        files = {f"{name}.ipynb": notebook_bytes(self.as_run(name, book)) for name, book in notebooks.items()}
+        files.update({name: text.encode() for name, text in modules.items()})
+        for name in self.without:
+            del files[name]
+        return files
+
+    def as_run(self, name: str, notebook: NotebookNode) -> NotebookNode:
+        """Return a notebook whose first code cell shows a figure, or only words, or nothing."""
+        shown = edit_notebook(notebook, {})
+        cell = next(cell for cell in shown.cells if cell.cell_type == "code")
+        if name not in self.not_run:
+            figure = {} if name in self.no_figures else {"image/png": "aGVsbG8="}
+            data = {"text/plain": "<Figure size 640x480 with 1 Axes>", **figure}
+            cell.execution_count, cell.outputs = 1, [nbformat.v4.new_output("display_data", data=data)]
+        return shown
 
     def expected(self, question: Question) -> Verdict:
         """Return the verdict that a question must get."""
@@ -106,6 +165,8 @@ class Case:
         What a case touches is asked in full; with their smallest question what that needs, what needs that, and
         two functions that no other needs. Where a case names nothing, it may touch everything.
         """
+        if self.is_meta:
+            return self.asks_meta(question)
         named = {*self.loses, *self.also, *self.bodies, *self.touches}
         touched = {function for function in NEEDS if {function, *(f"{function}.{a}" for a in ASPECTS)} & named}
         near = {function for function in NEEDS if touched & closure(function)} | set().union(*map(closure, touched))
@@ -113,10 +174,25 @@ class Case:
             return True
         return question.aspect == "generality" and (not touched or question.function in near | BYSTANDERS)
 
+    def asks_meta(self, question: Question) -> bool:
+        """Whether the quick run asks a question of the meta-learning half: the same, by check instead of function."""
+        named = {*self.loses, *self.also, *self.touches}
+        touched = [each for each in META_QUESTIONS if {each.check, each.function} & named]
+        if not touched or question in touched or question.check in META_BYSTANDERS:
+            return True
+        needed = {need for each in touched for need in META_NEEDS.get(each.check, ())}
+        builds_on = {each.function for each in touched}.intersection(META_NEEDS.get(question.check, ()))
+        return question.function in needed or (bool(builds_on) and question.check != DEAR)
+
 
 def closure(function: str) -> set[str]:
     """Return a function with all that it builds on."""
     return {function}.union(*(closure(need) for need in NEEDS[function]))
+
+
+def replacements(edits: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return old text to new text."""
+    return {edit["old"]: edit["new"] for edit in edits}
 
 
 def body_edit(notebook: NotebookNode, function: str, body: str) -> tuple[str, str]:
@@ -141,6 +217,9 @@ def read_case(path: Path) -> Case:
     assert content.keys() <= {each.name for each in fields(Case)}, path
     case = Case(path.stem, Verdict[path.parent.name.upper()], **content)
     known = {*NEEDS, *(check.key for check in VISION_CHECKS)}
+    if case.is_meta:
+        known = {name for question in META_QUESTIONS for name in (question.check, question.function)}
+        assert not (case.bodies or case.edits or case.cells_before or case.cells_after), path
     assert known.issuperset([*case.loses, *case.also, *case.touches]), path
     assert bool(case.loses) is (case.verdict is not Verdict.PASSED), path
     return case
@@ -149,15 +228,23 @@ def read_case(path: Path) -> Case:
 CASES = [read_case(path) for path in sorted(FOLDER.glob("*/*.yaml"))]
 
 
-def graded_rubric(keep: Callable[[Question], bool], *, time_limit_s: float | None = None) -> Rubric:
+def graded_rubric(keep: Callable[[Question], bool]) -> Rubric:
     """Return the rubric with some of its vision questions, without the claims."""
     rubric = load_rubric()
-    questions = [
-        question if time_limit_s is None else replace(question, time_limit_s=time_limit_s)
-        for question in rubric.questions
-        if question.function in NEEDS and keep(question)
-    ]
+    questions = [question for question in rubric.questions if question.function in NEEDS and keep(question)]
     return replace(rubric, questions=tuple(questions))
+
+
+def rubric_of(case: Case, *, whole: bool) -> Rubric:
+    """Return the rubric of a case's half, or what of it the case touches, with the case's time limit."""
+    half = META_QUESTIONS if case.is_meta else graded_rubric(lambda _: True).questions
+    limit = {} if case.time_limit_s is None else {"time_limit_s": case.time_limit_s}
+    limited = [
+        question if case.expected(question) is Verdict.PASSED else replace(question, **limit)
+        for question in half
+        if whole or case.asks(question)
+    ]
+    return replace(load_rubric(), questions=tuple(limited))
 
 
 def grade(path: Path, rubric: Rubric, out: Path) -> Report:
@@ -184,7 +271,7 @@ def verdicts(report: Report) -> dict[str, str]:
 def test_folder_is_the_verdict(case: Case, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The questions that a case names get its folder's verdict, and every other one all its points."""
     whole = bool(request.config.getoption("--slow"))
-    rubric = graded_rubric(lambda question: whole or case.asks(question), time_limit_s=case.time_limit_s)
+    rubric = rubric_of(case, whole=whole)
 
     report = grade(case.write(tmp_path / "submission"), rubric, tmp_path / "out")
 

@@ -97,7 +97,7 @@ def _describe(mine: Array, right: Array, wrong: Array, name: str, *, relative: f
     worst = np.unravel_index(int(np.argmax(np.abs(mine - right))), mine.shape)
     place = ", ".join(str(int(index)) for index in worst)
     at = f"at [{place}] " if place else ""
-    apart = "" if relative is None else f" The difference is {relative:.2g} of the right array's size."
+    apart = "" if relative is None else f" As a whole it is off by {_percent(relative)}."
     return (
         f"`{name}` has the right shape {_shape(mine)}, but {_count(count, mine.size)} differ. "
         f"The worst is {at}where yours is {_number(mine[worst])} and {_number(right[worst])} is right.{apart}"
@@ -110,6 +110,10 @@ def _count(count: int, total: int) -> str:
 
 def _shape(array: Array) -> str:
     return str(tuple(array.shape))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:,.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 def _number(value: float) -> str:

@@ -11,6 +11,10 @@ from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.verdicts import Evidence, failed, passed
 from grader.wire import Array
 
+_GO_THROUGH = (
+    "Run the notebook's self-check for this piece; then go through the steps under *Asked* in order, and print the "
+    "shape and a few values after each."
+)
 _MANY = 4  # names listed in one sentence before it is cut
 
 
@@ -23,7 +27,7 @@ def judge_outputs(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Ev
             if (sentence := compare(answer.get(name), expected, check.tolerance(name), name=name))
         ]
         if findings:
-            return failed(*findings)
+            return failed(*findings, try_next=_GO_THROUGH)
     changed = changed_inputs(exam, answers)
     notes = (
         (f"Your function changes its argument `{changed[0]}` in place; callers rarely expect that.",) if changed else ()

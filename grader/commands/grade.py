@@ -11,7 +11,7 @@ from rich.markup import escape
 from grader.errors import StaffError
 from grader.feedback.terminal import print_report
 from grader.pipeline.profile import Profile
-from grader.pipeline.run import SECRET_FILE, Settings, grade_submission
+from grader.pipeline.run import SECRET_FILE, Settings, grade_submission, usual_staff_tests
 from grader.rubric import DEFAULT_RUBRIC
 
 
@@ -39,7 +39,7 @@ def run_grading(
         out=out,
         device=choose_device(device),
         secret_file=Path(os.environ.get("GRADER_SECRET_FILE", SECRET_FILE)),
-        staff_tests=staff_questions,
+        staff_tests=staff_questions or usual_staff_tests(),
         on_step=lambda step: console.print(f"[dim]{escape(step)}[/dim]", highlight=False),
         profile=measured,
     )

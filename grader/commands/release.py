@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
+
+from grader.errors import StaffError
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +42,19 @@ def release_autograder(path: Path, rubric: Path | None) -> None:
         on_step=lambda step: console.print(f"[dim]{escape(step)}[/dim]", highlight=False),
     )
     console.print(f"Written: {escape(str(path))}. Upload it on Gradescope under Configure Autograder.", highlight=False)
+
+
+def need_release_tools() -> None:
+    """
+    Make sure that what releases need is installed; grading alone does without.
+
+    Raises:
+        StaffError: it is not.
+    """
+    if importlib.util.find_spec("jupytext") is None or importlib.util.find_spec("nbformat") is None:
+        raise StaffError(
+            happened="What releases need is not installed.", try_next="Run ./setup.sh --dev once, then this again."
+        )
 
 
 def _print_written(paths: list[Path]) -> None:

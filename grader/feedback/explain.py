@@ -23,7 +23,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"Boolean value of Tensor with more than one value",
-        "A tensor stands where Python wants one yes or no. To ask whether an argument was given, write `if ids_shuffle is None`.",
+        "`if` needs one True or False, but got a whole tensor. To ask whether an argument was given, write `if ids_shuffle is None`.",
     ),
     (
         r"Sizes of tensors must match except in dimension",
@@ -93,7 +93,7 @@ def explain_failure(failure: Mapping[str, Any], *, function: str, not_run: Mappi
 
 def not_found(name: str, near: str | None) -> Evidence:
     """Return the evidence for a name that is nowhere in the submission."""
-    hint = f"Did you mean {code(near)}? {_KEEP_NAMES}" if near else _KEEP_NAMES
+    hint = f"You have {code(near)}: if that is it, rename it. {_KEEP_NAMES}" if near else _KEEP_NAMES
     return Evidence(Verdict.MISSING, (f"{code(name)} was not found in any notebook or module.",), hint)
 
 
@@ -193,8 +193,10 @@ def _unusable_value(failure: Mapping[str, Any]) -> Evidence:
     if problem == "nothing returned":
         return Evidence(
             Verdict.MISSING,
-            (f"{code(name)} returned {code(got)}, so it is not implemented yet or does not return its result.",),
-            "End the function with `return`.",
+            (
+                f"{code(name)} returned nothing that could be graded: it is not implemented yet, or its result is not returned.",
+            ),
+            "A function that ends without `return` gives `None`: return the result at its end.",
         )
     return Evidence(
         Verdict.FAILED,

@@ -22,7 +22,6 @@ def build_results(
     *,
     used: Sequence[tuple[str, str]],
     notes: Sequence[str],
-    provisional: bool,
     execution_time_s: float,
     extra_data: dict[str, Any],
 ) -> dict[str, Any]:
@@ -33,14 +32,13 @@ def build_results(
         judgements: one for each question of the rubric, in order.
         used: (what for, file) pairs for the summary.
         notes: remarks on the submission as a whole, safe as Markdown.
-        provisional: whether grading is still going on.
         execution_time_s: seconds since grading began.
         extra_data: facts about the run for programs.
     """
     return {
         "score": round(sum(judgement.score for judgement in judgements), 4),
         "execution_time": round(execution_time_s, 1),
-        "output": summary(judgements, used=used, notes=notes, provisional=provisional),
+        "output": summary(judgements, used=used, notes=notes),
         "output_format": "md",
         "visibility": "visible",
         "stdout_visibility": "hidden",

@@ -12,15 +12,17 @@ from grader.verdicts import Evidence, Verdict
 _HEADLINES = {
     Verdict.PASSED: "Right.",
     Verdict.FAILED: "Not right yet.",
-    Verdict.ERROR: "Your code stopped with an error.",
+    Verdict.ERROR: "Your code does not run through.",
     Verdict.TIMEOUT: "Your code took too long.",
     Verdict.MEMORY: "Your code ran out of memory.",
     Verdict.CRASHED: "Your code did not come to an answer.",
     Verdict.MISSING: "Nothing to grade here yet.",
     Verdict.NOT_RUN: "Not graded: the time for the whole submission was over before this question's turn.",
-    Verdict.INFRASTRUCTURE: "Not graded: the grader itself failed here. This is not your fault; the staff have been told.",
+    Verdict.INFRASTRUCTURE: "Not graded: the grader itself failed here. This is not your fault; please tell the staff.",
 }
 
+
+_NOT_GRADED = (Verdict.NOT_RUN, Verdict.INFRASTRUCTURE)
 
 # What intake calls the things it takes from files, in words for students.
 _USED_FOR = {
@@ -65,31 +67,29 @@ def question_output(judgement: Judgement) -> str:
     if judgement.lent and evidence.verdict is not Verdict.MISSING:
         paragraphs.append(_lent(judgement))
     paragraphs += [f"*Note:* {note}" for note in evidence.notes]
+    if not judgement.question.points:
+        paragraphs.append("*This question has no points; it only informs.*")
     return "\n\n".join(paragraphs)
 
 
-def summary(
-    judgements: Sequence[Judgement],
-    *,
-    used: Sequence[tuple[str, str]],
-    notes: Sequence[str],
-    provisional: bool,
-) -> str:
+def summary(judgements: Sequence[Judgement], *, used: Sequence[tuple[str, str]], notes: Sequence[str]) -> str:
     """
     Return the Markdown at the top of the report.
 
     Args:
-        judgements: all questions; hidden ones are not counted, so nothing can be read from the sums.
+        judgements: all questions; those that students cannot see now are not counted.
         used: (what for, file) pairs.
         notes: how the submission was read.
-        provisional: grading is still going on.
     """
-    shown = [judgement for judgement in judgements if not judgement.question.hidden]
-    graded = [judgement for judgement in shown if judgement.question.points > 0]
-    right = sum(judgement.evidence.passed for judgement in graded)
-    paragraphs = [f"**{right} of {len(graded)} graded questions are right.**"]
-    if provisional:
-        paragraphs.append("Grading was cut short: questions marked as not graded were not reached.")
+    counted = [item for item in judgements if not item.question.hidden and item.question.points > 0]
+    graded = [item for item in counted if item.evidence.verdict not in _NOT_GRADED]
+    right = sum(item.evidence.passed for item in graded)
+    points = f"{sum(item.score for item in graded):g} of {sum(item.question.points for item in graded):g} points"
+    paragraphs = [f"**{right} of {len(graded)} graded questions are right: {points}.**"]
+    if len(graded) < len(counted):
+        paragraphs.append(
+            f"{len(counted) - len(graded)} questions are not graded yet, through no fault of yours: each says why."
+        )
     first = next((judgement for judgement in graded if not judgement.evidence.passed), None)
     if first is not None:
         paragraphs.append(
@@ -109,7 +109,7 @@ def _lent(judgement: Judgement) -> str:
     names = " and ".join(code(name) for name in judgement.lent)
     if judgement.evidence.passed:
         return (
-            f"Judged with our {names}, because yours is not right yet. What you wrote here is right in itself, "
-            "so it keeps its points."
+            f"Judged with our {names}, because yours cannot be relied on yet. What you wrote here is right in "
+            "itself, so it keeps its points."
         )
     return f"We also ran it with our {names}; the problem stays, so it is not only there."

@@ -126,10 +126,10 @@ class Asker:
         if check.apart_from and _is_same(code, self.intake.parts[check.apart_from], root):
             return only_once(root)
         if root not in code.plans:
-            return not_found(root, code.missing.get(root))
+            return not_found(root, _near(code, root))
         # forward_encoder and its like have to be written; forward may be inherited or assigned in other ways.
         if check.function in code.missing and not check.function.endswith(".forward"):
-            return not_found(check.function, code.missing[check.function])
+            return not_found(check.function, _near(code, check.function))
         return None
 
     def _request(self, check: Check, exam: Exam, lent: tuple[str, ...]) -> Message:
@@ -151,6 +151,12 @@ class Asker:
             "cases": [case.seed for case in exam.cases],
         }
         return Message("probe", meta, arrays)
+
+
+def _near(code: Code, name: str) -> str | None:
+    """A name that the student may have meant; one that is asked for itself is no misspelling of another."""
+    near = code.missing.get(name)
+    return None if near in code.plans else near
 
 
 def read_answers(message: Message, cases: int) -> list[CaseAnswer]:

@@ -88,6 +88,8 @@ class Questions:
             **{key: partial(_inspect_runs, completion, intake) for key, completion in COMPLETIONS.items()},
         }
         self._sound: dict[str, bool] = {}  # function -> nothing was found wrong with it, without our help
+        self._seen_unsound: set[str] = set()  # functions of which students see that something was found wrong
+        self._wrong_values: dict[str, Question] = {}  # function -> the question that students see its values fail
 
     def judge(self, question: Question, time_limit_s: float) -> Judgement:
         """Ask and judge one question."""
@@ -100,11 +102,24 @@ class Questions:
         evidence, lent = self._asker.ask(check, time_limit_s, unsound=unsound)
         right_alone = evidence.passed and not lent
         self._sound[check.function] = self._sound.get(check.function, True) and right_alone
-        return Judgement(question, evidence, lent)
+        if not question.hidden and not right_alone:
+            self._seen_unsound.add(check.function)
+        if not question.hidden and evidence.verdict is Verdict.FAILED and check.aspect == "output":
+            self._wrong_values[check.function] = question
+        if evidence.verdict is Verdict.FAILED and check.aspect == "gradient" and check.function in self._wrong_values:
+            evidence = _values_first(evidence, self._wrong_values[check.function])
+        # That we lent a helper says that the student's is wrong, which only a question that they see may say.
+        return Judgement(question, evidence, tuple(name for name in lent if name in self._seen_unsound))
 
     def judge_staff_tests(self, path: Path) -> list[Judgement]:
         """Run the staff's own questions over what probes bring home."""
         return judge_staff_tests(path, self._asker, CHECKS)
+
+
+def _values_first(evidence: Evidence, wrong: Question) -> Evidence:
+    """Say of wrong gradients of wrong values only that the values come first."""
+    finding = f"The values are not right yet (question {wrong.number}), so the gradients cannot be."
+    return replace(evidence, findings=(finding,), try_next=f"Mend {wrong.number} first.")
 
 
 def _inspect_runs(completion: Completion, intake: Intake, _: float) -> Evidence:

@@ -35,9 +35,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SECRET_FILE = Path(__file__).parents[1] / "secret.key"
+STAFF_TESTS = Path(__file__).parents[1] / "staff_questions.py"
 TEMPLATES = Path(__file__).parents[2] / "student_templates"
 _SURVEY_LIMITS = Limits(wall_s=60.0, memory_mib=1024)
 _LEAST_S = 1.0  # with less than this left, a question is not begun
+
+
+def usual_staff_tests() -> Path | None:
+    """Return the file of staff questions at its usual place, which goes into the platform's zip; None without one."""
+    return STAFF_TESTS if STAFF_TESTS.exists() else None
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ def grade_submission(path: Path, settings: Settings) -> Report:
             _Run(settings).give_up()
             raise
         run = _Run(settings)  # reads the rubric: workers could see what was read before the fork
-        run.write(provisional=True)
+        run.write()
         run.report.extra_data["sandbox"] = sandbox.walls.describe()
         settings.on_step(sandbox.walls.describe())
         try:
@@ -115,7 +121,7 @@ def grade_submission(path: Path, settings: Settings) -> Report:
         except Exception:  # whatever broke is ours: no question may look as if the student had failed it
             run.give_up()
             raise
-    run.write(provisional=False)
+    run.write()
     return run.report
 
 
@@ -135,12 +141,11 @@ class _Run:
         """Seconds until our own deadline, which lies below the platform's."""
         return self.rubric.time_limit_s - (time.monotonic() - self.began)
 
-    def write(self, *, provisional: bool) -> None:
+    def write(self) -> None:
         results = build_results(
             self.report.judgements,
             used=self.report.used,
             notes=self.report.notes,
-            provisional=provisional,
             execution_time_s=time.monotonic() - self.began,
             extra_data=self.report.extra_data,
         )
@@ -149,7 +154,7 @@ class _Run:
     def give_up(self) -> None:
         """Say of every question that is not graded yet that the grader failed, not the student."""
         self.fill(Verdict.INFRASTRUCTURE)
-        self.write(provisional=True)
+        self.write()
 
     def fill(self, verdict: Verdict, *findings: str, try_next: str = "") -> None:
         """Give every question that has no verdict yet this one."""
@@ -223,13 +228,22 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
         settings.on_step(f"{question.number} {question.title}")
         with settings.profile.phase(f"question {question.number}"):
             run.report.judgements[index] = _judge(questions, question, min(question.time_limit_s, run.left_s))
-        run.write(provisional=True)
-    if settings.staff_tests is not None:
-        run.report.judgements += questions.judge_staff_tests(settings.staff_tests)
+        run.write()
+    if settings.staff_tests is not None and run.left_s >= _LEAST_S:
+        run.report.judgements += _judge_staff_tests(questions, settings.staff_tests)
 
 
 def _read_secret(path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b"no secret was set"
+
+
+def _judge_staff_tests(questions: Questions, path: Path) -> list[Judgement]:
+    try:
+        return questions.judge_staff_tests(path)
+    except StaffError as error:
+        logger.error("%s", error)
+        question = Question("staff", "S", f"{path.name}.staff", 0, "Questions of the staff", "Questions of the staff.")
+        return [Judgement(question, Evidence(Verdict.INFRASTRUCTURE))]
 
 
 def _judge(questions: Questions, question: Question, time_limit_s: float) -> Judgement:

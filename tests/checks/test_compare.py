@@ -129,7 +129,7 @@ def test_the_sentence_on_values_tells_all_that_helps() -> None:
 
     assert compare(mine, right, VALUES, name="patches") == (
         "`patches` has the right shape (2, 2), but 1 of 4 elements differ. The worst is at [1, 1] where yours is 3.5 "
-        "and 1 is right. The difference is 1.2 of the right array's size."
+        "and 1 is right. As a whole it is off by 125 %."
     )
 
 

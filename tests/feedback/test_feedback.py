@@ -127,7 +127,7 @@ def test_values_of_the_wrong_kind_are_told() -> None:
     wrong = explain(kind="value", name="f", problem="3 values expected", got="2 values")
 
     assert nothing.verdict is Verdict.MISSING
-    assert nothing.findings[0].startswith("`f` returned `NoneType`, so it is not implemented yet")
+    assert nothing.findings[0].startswith("`f` returned nothing that could be graded: it is not implemented yet")
     assert wrong.verdict is Verdict.FAILED
     assert "3 values expected" in wrong.findings[0]
     assert "2 values" in wrong.findings[0]
@@ -135,7 +135,10 @@ def test_values_of_the_wrong_kind_are_told() -> None:
 
 def test_names_that_are_nearly_right_are_suggested() -> None:
     """A near name is shown; without one, the advice is to keep the template's."""
-    assert not_found("patchify", "patch_ify").try_next == "Did you mean `patch_ify`? Keep the names of the template."
+    assert (
+        not_found("patchify", "patch_ify").try_next
+        == "You have `patch_ify`: if that is it, rename it. Keep the names of the template."
+    )
     assert not_found("patchify", None).try_next == "Keep the names of the template."
     assert "does not compile: `line 3" in does_not_compile("f", "line 3: unexpected indent").findings[0]
 
@@ -242,7 +245,7 @@ HIDDEN = replace(QUESTION, number="1.2", check="patchify.generality", visibility
 
 def results_of(*judgements: Judgement, **options: Any) -> dict[str, Any]:
     """Return results with nothing special about the run."""
-    facts = {"used": [], "notes": [], "provisional": False, "execution_time_s": 1.23, "extra_data": {}, **options}
+    facts = {"used": [], "notes": [], "execution_time_s": 1.23, "extra_data": {}, **options}
     return build_results(judgements, **facts)
 
 
@@ -277,7 +280,7 @@ def test_a_pass_with_help_says_so() -> None:
     """The student learns that points were kept in spite of a wrong helper."""
     text = question_output(Judgement(QUESTION, passed(), ("patchify", "random_masking")))
 
-    assert "Judged with our `patchify` and `random_masking`, because yours is not right yet." in text
+    assert "Judged with our `patchify` and `random_masking`, because yours cannot be relied on yet." in text
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -295,13 +298,14 @@ def test_a_hidden_question_says_only_passed_or_not(verdict: Verdict) -> None:
 def test_the_summary_counts_and_names_visible_questions_only() -> None:
     """Nothing about hidden questions can be read from the sums, and the first open one is where to begin."""
     judgements = [Judgement(HIDDEN, failed("x")), Judgement(QUESTION, passed()), Judgement(QUESTION, failed("y"))]
-    text = summary(judgements, used=[("vision", "a`b.ipynb")], notes=["Note."], provisional=True)
+    judgements += [Judgement(QUESTION, Evidence(verdict)) for verdict in (Verdict.NOT_RUN, Verdict.INFRASTRUCTURE)]
+    text = summary(judgements, used=[("vision", "a`b.ipynb")], notes=["Note."])
 
-    assert text.startswith("**1 of 2 graded questions are right.**")
+    assert text.startswith("**1 of 2 graded questions are right: 3 of 6 points.**")
     assert "secret title" not in text
     assert "Begin with 1.1 (patchify: values)" in text
     assert "- Masked autoencoders: `aˋb.ipynb`" in text
-    assert "Grading was cut short" in text
+    assert "2 questions are not graded yet, through no fault of yours" in text
 
 
 def test_points_can_be_earned_in_part() -> None:

@@ -11,7 +11,7 @@ To add a case, write tests/submissions/<verdict>/<name>.yaml, an edited solved n
     loses: [restore_masked.output]             # checks or whole functions that get the folder's verdict
     also: {restore_masked.gradient: ERROR}     # rare: a check with another verdict
     touches: [restore_masked]                  # right functions that are to be asked in full
-    time_limit_s: 2                            # for code that hangs: the limit of the questions that it loses
+    time_limit_s: 2                            # for code that hangs
     slow: true                                 # near to another case: asked only with --slow
 
 A case called meta_<name> is one of the other half, the solved metalearning notebooks and modules. Its edits are
@@ -219,7 +219,8 @@ def read_case(path: Path) -> Case:
     known = {*NEEDS, *(check.key for check in VISION_CHECKS)}
     if case.is_meta:
         known = {name for question in META_QUESTIONS for name in (question.check, question.function)}
-        assert not (case.bodies or case.edits or case.cells_before or case.cells_after), path
+        vision_only = (case.bodies, case.edits, case.cells_before, case.cells_after)
+        assert not any(vision_only), path
     assert known.issuperset([*case.loses, *case.also, *case.touches]), path
     assert bool(case.loses) is (case.verdict is not Verdict.PASSED), path
     return case
@@ -239,12 +240,8 @@ def rubric_of(case: Case, *, whole: bool) -> Rubric:
     """Return the rubric of a case's half, or what of it the case touches, with the case's time limit."""
     half = META_QUESTIONS if case.is_meta else graded_rubric(lambda _: True).questions
     limit = {} if case.time_limit_s is None else {"time_limit_s": case.time_limit_s}
-    limited = [
-        question if case.expected(question) is Verdict.PASSED else replace(question, **limit)
-        for question in half
-        if whole or case.asks(question)
-    ]
-    return replace(load_rubric(), questions=tuple(limited))
+    asked = [replace(question, **limit) for question in half if whole or case.asks(question)]
+    return replace(load_rubric(), questions=tuple(asked))
 
 
 def grade(path: Path, rubric: Rubric, out: Path) -> Report:

@@ -59,13 +59,13 @@ def expected_test_error_gradient(case: Case) -> Result:
 def descend_feature_weights(case: Case) -> Result:
     """Call descend_feature_weights(c_init, step_size, n_iterations)."""
     step_size, n_iterations = float(case.inputs["step_size"]), int(case.inputs["n_iterations"])
-    function = case.student.get("descend_feature_weights")
+    function = _asked(case.student, "descend_feature_weights")
     value = _call(function, case.inputs["c_init"], more=(step_size, n_iterations))
     return Result({"trajectory": _present(value, "descend_feature_weights")})
 
 
 def _theory(case: Case, name: str, inputs: Sequence[str], output: str) -> Result:
-    value = _call(case.student.get(name), *(case.inputs[key] for key in inputs))
+    value = _call(_asked(case.student, name), *(case.inputs[key] for key in inputs))
     return Result({output: _present(value, name)})
 
 
@@ -97,7 +97,7 @@ def meta_update_classification(case: Case) -> Result:
     Output "hidden" says whether it took them. If not, `loss` is the mean over many points of its own.
     """
     settings = case.settings
-    function = case.student.get("meta_update_classification")
+    function = _asked(case.student, "meta_update_classification")
     points = _to_numpy(case.inputs["points"])
     hidden = _HiddenPoints([points])
     w_t, weights = case.inputs["w_t"].cpu(), case.inputs["feature_weights_t"].cpu()
@@ -166,7 +166,7 @@ def run(case: Case) -> Result:
     for name in settings["updates"]:
         case.student.wrap(name, recorder.watch)
     params = {**settings["params"], "k_idx": np.array(settings["params"]["k_idx"])}
-    returned = case.student.get(settings["function"])(params)
+    returned = _asked(case.student, settings["function"])(params)
     if (path := recorder.path(returned)) is None:
         raise UnusableValue(
             settings["function"], "learned feature weights expected", "none, neither shown nor returned"
@@ -292,10 +292,12 @@ def _stand_in_for_tests(student: Student, recorder: _Recorder) -> None:
         sizes = np.array([n for n in data_dict["train"] if n >= least])
         return sizes, np.zeros(len(sizes)), np.zeros(len(sizes)), np.zeros(len(sizes))
 
-    for name in ("test_classification", *ORACLE_NAMES):
-        student.replace(name, curve)
-    for name in ZERO_NAMES:
-        student.replace(name, lambda *_args, **_kwargs: (0.5, 0.5, 0.5))
+    stand_ins: dict[str, Any] = dict.fromkeys(("test_classification", *ORACLE_NAMES), curve)
+    stand_ins |= dict.fromkeys(ZERO_NAMES, lambda *_args, **_kwargs: (0.5, 0.5, 0.5))
+    for name, stand_in in stand_ins.items():
+        student.replace(name, stand_in)
+        for space in student.namespaces():  # a module may call one that was not written
+            space.setdefault(name, stand_in)
 
 
 @dataclass
@@ -429,7 +431,14 @@ def _first_of(student: Student, names: Sequence[str]) -> Any:
     for name in names:
         if name in space and not isinstance(space[name], Absent):
             return space[name]
-    return student.get(names[0])
+    return _asked(student, names[0])
+
+
+def _asked(student: Student, name: str) -> Any:
+    """Return what a name stands for; a name that only an import mentions, from where it is not, is missing."""
+    if isinstance(value := student.get(name), Absent):
+        raise MissingName(name)
+    return value
 
 
 def _to_numpy(tensor: torch.Tensor) -> Array:

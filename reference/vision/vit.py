@@ -54,9 +54,7 @@ class ClassificationViT(nn.Module):
     Source: Dosovitskiy et al. 2021, An Image is Worth 16x16 Words, section 3.1.
     """
 
-    def __init__(
-        self, n_classes: int, embedding_dim: int = 256, patch_size: int = 4, num_patches: int = 8
-    ) -> None:
+    def __init__(self, n_classes: int, embedding_dim: int = 256, patch_size: int = 4, num_patches: int = 8) -> None:
         super().__init__()
         self.patch_size = patch_size
         self.num_patches = num_patches

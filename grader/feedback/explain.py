@@ -101,7 +101,9 @@ def only_once(name: str) -> Evidence:
     """Return the evidence for a function that two parts ask for and that was written once."""
     return Evidence(
         Verdict.MISSING,
-        (f"{code(name)} was found once only, and that one is graded in part (h).",),
+        (
+            f"Part (g) has no {code(name)} of its own: it is not implemented yet, or stands only where part (h) is graded.",
+        ),
         "Put the functions of part (g) into `utils_classification_copypaste.py`.",
     )
 

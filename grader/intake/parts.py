@@ -24,7 +24,11 @@ from grader.intake.statements import is_stub
 
 # How good a file's answer to a wanted name is. What is only imported counts less than what is written there
 # (the module may hold the definition itself) and more than a stub.
-_REAL, _IMPORTED, _STUB = 3.0, 1.5, 1.0
+_REAL, _IMPORTED, _STUB, _IMPORTED_STUB = 3.0, 1.5, 1.0, 0.5
+
+# A stub in the module that was handed out for the part says that the student did not write it: without this, part
+# (h)'s functions, which a notebook imports, were taken for those of part (g).
+_HANDED_OUT_STUB = 2.0
 
 # A file that still has the name it was handed out under is preferred to a slightly fuller copy: without this, an
 # old version beside it wins by having one more function.
@@ -160,21 +164,27 @@ def _ranked(
 ) -> list[_Candidate]:
     """Return all documents, those that answer most of the part first."""
     candidates = []
-    for order, document in enumerate(documents):
-        space = Namespace([document.blocks], stars=stars)
-        quality = {root: _quality(space, root, members[root]) for root in members}
+    spaces = [Namespace([document.blocks], stars=stars) for document in documents]
+    own = {
+        display_stem(document): space for document, space in zip(documents, spaces, strict=True) if document.is_module
+    }
+    for order, (document, space) in enumerate(zip(documents, spaces, strict=True)):
+        quality = {root: _quality(space, root, members[root], own) for root in members}
         near = closeness(document.path, templates)
+        if document.is_module and near == 1.0:
+            quality = {root: _HANDED_OUT_STUB if value == _STUB else value for root, value in quality.items()}
         total = sum(quality.values()) * (_TEMPLATE_NAME_BONUS if near == 1.0 else 1.0)
         candidates.append(_Candidate(document, space, quality, (-total, -near, order)))
     return sorted(candidates, key=lambda candidate: candidate.rank)
 
 
-def _quality(space: Namespace, root: str, attributes: Sequence[str]) -> float:
+def _quality(space: Namespace, root: str, attributes: Sequence[str], own: Mapping[str, Namespace]) -> float:
+    """Return how well a file answers a name; `own` has the student's modules."""
     statement = space.last_binding(root)
     if statement is None:
         return 0.0
     if statement.is_import:
-        return _IMPORTED
+        return _quality_of_import(statement.node, root, own)
     if is_stub(statement.node):
         return _STUB
     found = class_members(space, root) if attributes else None
@@ -182,6 +192,20 @@ def _quality(space: Namespace, root: str, attributes: Sequence[str]) -> float:
         return _REAL
     written = sum(attribute in found and not found[attribute] for attribute in attributes)
     return _STUB + (_REAL - _STUB) * written / len(attributes)
+
+
+def _quality_of_import(node: ast.stmt, root: str, own: Mapping[str, Namespace]) -> float:
+    """An import from an own module is worth no more than what stands there."""
+    if not isinstance(node, ast.ImportFrom) or node.module is None:
+        return _IMPORTED
+    module = own.get(node.module.rpartition(".")[2])
+    if module is None:
+        return _IMPORTED
+    original = next((alias.name for alias in node.names if (alias.asname or alias.name) == root), root)
+    found = module.last_binding(original)
+    if found is None:
+        return 0.0
+    return _IMPORTED_STUB if is_stub(found.node) else _IMPORTED
 
 
 def _missing(

@@ -72,9 +72,9 @@ class Student:
             raise MissingName(name) from self.failures.get(name)
 
     def replace(self, name: str, value: object) -> None:
-        """Bind a name anew wherever the student's code looks it up: in the notebook and in own modules."""
-        setattr(self.module, name, value)
-        self.wrap(name, lambda _: value)
+        """Bind a name anew wherever the student's code may look it up, even where it is lost."""
+        for space in self.namespaces():
+            space[name] = value
 
     def wrap(self, name: str, wrapper: Callable[[Any], object]) -> None:
         """Bind a name, wherever it is bound already, to what the wrapper makes of the value there."""

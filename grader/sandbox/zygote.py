@@ -83,7 +83,7 @@ def _end(zygote: _Zygote, order: wire.Message) -> wire.Message:
             sweeper_uid=zygote.sweeper_uid,
             spare=zygote.uids,
         )
-    except OSError:  # also TimeoutError: what is left has a uid that no other worker of this run shares for long
+    except OSError:  # also TimeoutError: one uid that cannot be cleared must not cost the later questions
         left = _NOT_SWEPT
     return wire.Message(
         "ended",

@@ -254,10 +254,10 @@ def test_installed_libraries_can_still_be_imported(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "family", ["AF_INET", "AF_INET6", "AF_NETLINK", "AF_PACKET", "AF_VSOCK", "AF_ALG", "AF_BLUETOOTH"]
+    "family", ["AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK", "AF_PACKET", "AF_VSOCK", "AF_ALG", "AF_BLUETOOTH"]
 )
-def test_no_socket_but_a_local_one(run: Run, family: str) -> None:
-    """Every address family but AF_UNIX is denied."""
+def test_no_socket_but_a_pair_of_its_own(run: Run, family: str) -> None:
+    """Every address family is denied, local sockets too; a connected pair leads nowhere else."""
     number = int(getattr(socket, family, 31))
 
     assert answer_of(run(gains(f"socket.socket({number}, socket.SOCK_DGRAM)"))) == {"error": "PermissionError"}
@@ -726,3 +726,14 @@ def test_a_sweep_that_fails_costs_no_later_task(run: Run, monkeypatch: pytest.Mo
             outcome = patient.run("source", message, limits=Limits(wall_s=5.0))
             assert answer_of(outcome) == {"ok": 1}
             assert outcome.left_behind == -1
+
+
+def test_without_landlock_an_empty_root_keeps_files_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a kernel older than 5.13 the scratch folder becomes the root: no path leads out of it."""
+    monkeypatch.setattr("grader.sandbox.landlock.abi", lambda: 0)
+    source = "import os; answer.update(root=os.listdir('/'), seen=os.path.exists('/etc/passwd'), up=os.listdir('..'))"
+    with Sandbox({"source": run_source}) as enclosed:
+        assert "chroot" in enclosed.walls.describe()
+        outcome = enclosed.run("source", wire.Message("run", {"source": source}), limits=Limits(wall_s=5.0))
+
+    assert answer_of(outcome) == {"root": [], "seen": False, "up": []}

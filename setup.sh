@@ -69,6 +69,12 @@ install_cpu() {
     rm -f "$requirements" "$requirements.log"
 }
 
+# Pages and PDF files are made and tested with Debian's own browser: nothing is downloaded at run time.
+install_browser() {
+    command -v chromium >/dev/null || install_debian chromium fonts-dejavu-core ||
+        say "without Chromium, PDF files and browser tests are left out"
+}
+
 main() {
     if [ "${1:-}" = --path ]; then
         printf '%s\n' "$environment"
@@ -84,6 +90,7 @@ main() {
     if [ "${1:-}" = --dev ] && [ ! -e "$environment/.tests-are-installed" ]; then
         say "installing what tests and releases need (a minute)"
         "$environment/bin/pip" install -qq -r "$here/requirements/dev.txt"
+        install_browser
         touch "$environment/.tests-are-installed"
     fi
 }

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 
 class Verdict(enum.Enum):
@@ -21,6 +25,26 @@ class Verdict(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Picture:
+    """
+    Values worth looking at beside a finding; whoever shows the report draws them.
+
+    Args:
+        kind: what the arrays are, which decides how they are drawn:
+            "reconstruction": `image`, `seen`, `painted`, each (n, H, W, 3) uint8;
+            "mask": `student` and `reference`, each (n, N) of 0 and 1 in the original patch order of a square grid;
+            "trajectory": `student` and `reference`, each (steps, 2), the feature weights c after each step;
+            "weights": `student` and `reference`, each (d,), learned feature weights.
+        caption: one sentence that says what is to be seen; it stands for the picture where none can be shown.
+        arrays: the values by name; small, since they travel in results.json.
+    """
+
+    kind: str
+    caption: str
+    arrays: Mapping[str, np.ndarray[Any, np.dtype[Any]]]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """
     What judging one question found.
@@ -32,6 +56,7 @@ class Evidence:
         fraction: the part of the points earned, 0 to 1.
         diagnosis: ids of the misconceptions that the values match.
         notes: remarks that cost nothing, for the student.
+        pictures: values to be drawn beside the findings.
     """
 
     verdict: Verdict
@@ -40,6 +65,7 @@ class Evidence:
     fraction: float = 0.0
     diagnosis: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -19,7 +19,8 @@ import torch
 from grader.checks.compare import GRADIENTS
 from grader.checks.exam import Case, CaseAnswer, Check, Exam, Judge
 from grader.checks.metalearning_theory import numbers
-from grader.verdicts import Evidence, failed, passed
+from grader.checks.pictures import look_at_path, look_at_weights, with_pictures
+from grader.verdicts import Evidence, Picture, failed, passed
 from grader.wire import Array
 from reference.metalearning.experiment import meta_gradient
 from reference.metalearning.features import fourier_features, signs
@@ -42,6 +43,7 @@ _OWN_DRAWS_BAND = 0.25
 # with the leak 4.17 ± 0.024 and 1.06 ± 0.012 (see tests); the bounds are more than 30 standard deviations away.
 _LEARNED_TRUE = (2.0, 6.0)
 _LEARNED_OTHERS = (0.5, 1.5)
+_LEARNED_BY_RIGHT_RUNS = (4.06, 1.03)
 
 _COMMON: dict[str, Any] = {
     "phi_type": "fourier",
@@ -235,6 +237,14 @@ def judge_learning(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> E
     )
 
 
+def _look_at_learning(exam: Exam, answers: Sequence[CaseAnswer]) -> tuple[Picture, ...]:
+    """Show what was learned beside the averages of right runs: the student's own tasks have no reference."""
+    params = exam.settings["params"]
+    right = np.where(np.isin(np.arange(params["d"]), params["k_idx"]), *_LEARNED_BY_RIGHT_RUNS)
+    caption = "The feature weights that your run learned, and what right runs learn on average; they all began at 1."
+    return look_at_weights(answers, right, caption)
+
+
 def _advice_on_learning(true: float, others: float) -> str:
     if max(abs(true), abs(others)) > _LEARNED_TRUE[1]:
         return _TOO_LONG
@@ -381,15 +391,17 @@ RUN_CHECKS: tuple[Check, ...] = (
     _check(
         f"{_RUN}.output",
         _prepare_path(_RUN, _UPDATE, _LABELS_AS_VALUES, kind="gradient_descent", targets="labels"),
-        judge_path,
+        with_pictures(judge_path, look_at_path),
         part=COPYPASTE_PART,
         apart_from="metalearning",
     ),
-    _check(f"{_RUN}.convergence", _prepare_learning, judge_learning, needs=(_UPDATE,)),
+    _check(
+        f"{_RUN}.convergence", _prepare_learning, with_pictures(judge_learning, _look_at_learning), needs=(_UPDATE,)
+    ),
     _check(
         f"{_RUN}.gradient",
         _prepare_path(_RUN, _UPDATE, _LABELS, kind="logistic", targets="labels"),
-        judge_path,
+        with_pictures(judge_path, look_at_path),
         needs=(_UPDATE,),
     ),
 )

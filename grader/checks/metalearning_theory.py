@@ -14,6 +14,7 @@ import torch
 from grader.checks.compare import VALUES, compare
 from grader.checks.exam import Case, CaseAnswer, Check, Exam, Judge
 from grader.checks.judges import judge_outputs
+from grader.checks.pictures import look_at_trajectory, with_pictures
 from grader.verdicts import Evidence, failed, passed
 from grader.wire import Array
 from reference.metalearning.theory import (
@@ -162,6 +163,16 @@ THEORY_CHECKS: tuple[Check, ...] = (
     _check("aliased_coefficients.output", _of_weights("beta", aliased_coefficients)),
     _check("expected_test_error.output", _of_weights("error", expected_test_error)),
     _check("expected_test_error_gradient.output", _of_weights("gradient", expected_test_error_gradient)),
-    _check("descend_feature_weights.output", _prepare_descent, judge_trajectory, _GRADIENT),
-    _check("descend_feature_weights.convergence", _prepare_long_descent, judge_convergence, _GRADIENT),
+    _check(
+        "descend_feature_weights.output",
+        _prepare_descent,
+        with_pictures(judge_trajectory, look_at_trajectory),
+        _GRADIENT,
+    ),
+    _check(
+        "descend_feature_weights.convergence",
+        _prepare_long_descent,
+        with_pictures(judge_convergence, look_at_trajectory),
+        _GRADIENT,
+    ),
 )

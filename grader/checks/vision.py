@@ -17,6 +17,7 @@ from torch import nn
 from grader.checks.compare import INDEX, MASK, compare
 from grader.checks.exam import Case, CaseAnswer, Check, Exam, Judge
 from grader.checks.judges import judge_gradients, judge_outputs, judge_unchanged
+from grader.checks.pictures import look_at_mask, with_pictures
 from grader.checks.tensors import to_arrays
 from grader.verdicts import Evidence, failed, passed
 from reference.vision.autoencoder import MaskedAutoEncoder
@@ -230,6 +231,9 @@ def _with_gradients(module: Any, inputs: Tensors, compute: Compute, generator: t
     return Case(to_arrays(asked), to_arrays({**outputs, **gradients}))
 
 
+# Judges outputs among which is a mask; a wrong one is shown beside the right one.
+judge_masked = with_pictures(judge_outputs, look_at_mask, when_passed=False)
+
 _CHECKS: list[Check] = []
 _WANTED = {
     "patchify": ("patchify",),
@@ -371,7 +375,7 @@ def _register() -> None:
     )
     _add(function, "generality", _exam(_VIT_SMALL, _draw_images(_VIT_SMALL), _logits, build=_build_vit), judge_outputs)
     function = "random_masking"
-    _add(function, "output", _exam(masking, _draw_masking((64, 256)), _masking(masking)), judge_outputs)
+    _add(function, "output", _exam(masking, _draw_masking((64, 256)), _masking(masking)), judge_masked)
     _add(
         function,
         "gradient",
@@ -394,15 +398,17 @@ def _register() -> None:
         judge_gradients,
     )
     _add(function, "generality", _exam({}, _draw_restoring(30, 11, 5), _restore), judge_outputs)
-    _register_autoencoder("MaskedAutoEncoder.forward_encoder", _draw_encoding, _encode)
+    _register_autoencoder("MaskedAutoEncoder.forward_encoder", _draw_encoding, _encode, judge_masked)
     _add("MaskedAutoEncoder.forward_encoder", "behaviour", _prepare_own_permutation, _judge_own_permutation)
     _register_autoencoder("MaskedAutoEncoder.forward_decoder", _draw_decoding, _decode)
     _register_autoencoder("MaskedAutoEncoder.forward_encoder_representation", _draw_images, _represent)
     _register_classifier()
 
 
-def _register_autoencoder(function: str, draw: Callable[[dict[str, Any]], Draw], compute: Compute) -> None:
-    _add(function, "output", _exam(_MAE, draw(_MAE), compute, build=_build_mae), judge_outputs)
+def _register_autoencoder(
+    function: str, draw: Callable[[dict[str, Any]], Draw], compute: Compute, judge: Judge = judge_outputs
+) -> None:
+    _add(function, "output", _exam(_MAE, draw(_MAE), compute, build=_build_mae), judge)
     shallow = _exam(_MAE_SHALLOW, draw(_MAE_SHALLOW), compute, build=_build_mae, cases=1, gradients=True)
     _add(function, "gradient", shallow, judge_gradients)
     _add(function, "generality", _exam(_MAE_SMALL, draw(_MAE_SMALL), compute, build=_build_mae), judge_outputs)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema
 
+from grader.feedback.pictures import pictures_to_json
 from grader.feedback.words import Judgement, question_output, summary
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "results.schema.json"
@@ -88,6 +89,8 @@ def _test(judgement: Judgement) -> dict[str, Any]:
     if not question.hidden:
         extra["lent"] = list(judgement.lent)
         extra["diagnosis"] = list(evidence.diagnosis)
+        if evidence.pictures:
+            extra["pictures"] = pictures_to_json(evidence.pictures)
     return {
         "number": question.number,
         "name": question.title,

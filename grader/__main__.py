@@ -74,6 +74,22 @@ def rubric(rubric: Path | None) -> None:
     print_rubric(rubric)
 
 
+@main.command()
+@click.argument("results", metavar="RESULTS_JSON", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None, help="The page to write.")
+@click.option("--metadata", type=click.Path(path_type=Path), default=None, help="A submission_metadata.json.")
+@click.option("--after-due", "moment", flag_value="after-due", help="As students see it after the due date.")
+@click.option("--published", "moment", flag_value="published", help="As students see it after grades are published.")
+@click.option(
+    "--view", type=click.Choice(["student", "staff", "both"]), default="both", show_default=True, help="Who looks."
+)
+def preview(results: Path, out: Path | None, metadata: Path | None, moment: str | None, view: str) -> None:
+    """Show RESULTS_JSON as students and as staff would see it: one HTML page for each."""
+    from grader.commands.preview import write_previews
+
+    write_previews(results, out=out, metadata=metadata, moment=moment or "auto", view=view)
+
+
 @main.group()
 def release() -> None:
     """Make what students and the platform get, from the one source."""

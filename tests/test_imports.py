@@ -36,7 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "grader.feedback": {"grader.verdicts", "grader.rubric", "grader.errors"},
     "grader.pipeline": BELOW_PIPELINE,
     "grader.release": {"grader.errors", "grader.rubric", "grader.pipeline", "reference"},
-    "grader.commands": {*BELOW_PIPELINE, "grader.pipeline", "grader.release"},
+    "grader.preview": {"grader.errors", "grader.verdicts", "grader.feedback"},
+    "grader.commands": {*BELOW_PIPELINE, "grader.pipeline", "grader.release", "grader.preview"},
     "grader.__main__": {"grader.commands", "grader.errors"},
 }
 # The zygote is forked off before any of these comes in: the answers are never in the room.
@@ -159,6 +160,23 @@ def loaded_by(module: str) -> set[str]:
         waiting += [".".join(name.split(".")[:depth]) for depth in range(1, len(name.split(".")))]
         waiting += imports_of(ast.parse(MODULES[name].read_text(encoding="utf-8")), at_run_time_only=True)
     return found
+
+
+@pytest.mark.parametrize("library", ["jinja2", "markupsafe", "markdown_it"])
+def test_only_previews_need_what_pages_are_made_with(library: str) -> None:
+    """Grading is installed without it: no other room may import it."""
+    users = {
+        room_of(module)
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if library in {name.partition(".")[0] for name in [getattr(node, "module", None) or "", *_names(node)]}
+    }
+
+    assert users == {"grader.preview"}
+
+
+def _names(node: ast.AST) -> list[str]:
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,9 @@ class Plot:
     def clipped(self, *elements: ET.Element) -> list[ET.Element]:
         """Return elements of which only what lies within the frame is shown."""
         frame = {"x": f"{_LEFT:g}", "y": f"{_TOP:g}", "width": f"{self._across:g}", "height": f"{self._down:g}"}
-        inner = ET.Element("svg", {**frame, "viewBox": " ".join(frame.values())})  # a nested picture clips by itself
+        inner = ET.Element(
+            "svg", {**frame, "viewBox": " ".join(frame.values()), "role": "presentation"}
+        )  # a nested picture clips by itself
         inner.extend(elements)
         return [inner]
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from grader.__main__ import main
 from grader.commands.preview import write_previews
 from grader.errors import StaffError
 from grader.preview.page import render_page
@@ -256,3 +258,20 @@ def test_nothing_in_the_file_becomes_markup(tmp_path: Path) -> None:
         assert "<script" not in page
         assert "<img" not in page
         assert "<svg" not in page
+
+
+def test_the_command_writes_both_pages(results: dict[str, Any], tmp_path: Path) -> None:
+    """`python -m grader preview` says where they are; the options choose moment and view."""
+    source = write(tmp_path / "results.json", results)
+    runner = CliRunner()
+
+    written = runner.invoke(main, ["preview", str(source)])
+    later = runner.invoke(
+        main, ["preview", str(source), "--published", "--view", "student", "--out", f"{tmp_path}/x.html"]
+    )
+
+    assert (written.exit_code, later.exit_code) == (0, 0)
+    assert written.output.count("Written:") == 2
+    assert "secret-published-name" not in (tmp_path / "preview.student.html").read_text(encoding="utf-8")
+    assert "secret-published-name" in (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert isinstance(runner.invoke(main, ["preview", str(tmp_path / "nothing")]).exception, StaffError)

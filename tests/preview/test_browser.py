@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 from grader.commands.preview import write_previews
+from tests.browsing import SIZES, Visit, launched
 from tests.preview.samples import SECRETS, STAFF_ONLY, all_results, visible_results
 from tests.preview.test_views import METADATA, write
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-SIZES = {"desktop": (1280, 900), "phone": (390, 844), "narrow": (320, 640)}
 VIEWS = ("student", "staff")
-
-
-def require_chromium() -> None:
-    """Fail where setup.sh should have installed Chromium, skip elsewhere."""
-    if CHROMIUM.exists():
-        return
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        pytest.fail(f"{CHROMIUM} is not there, though setup.sh --dev installs it: run ./setup.sh --dev again.")
-    pytest.skip(f"{CHROMIUM} is not there, and setup.sh cannot install it without root and apt-get")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Return one browser for all tests."""
-    require_chromium()
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield launched
-        launched.close()
+    with launched() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -57,27 +34,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source = write(made / f"{name}.json", results)
         write_previews(source, out=made / f"{name}.html", metadata=metadata, moment="auto", view="both")
     return made
-
-
-class Visit:
-    """A page that is open, and what went wrong or was asked for while it was."""
-
-    def __init__(self, browser: Browser, path: Path, *, size: str = "desktop", **options: Any) -> None:
-        width, height = SIZES[size]
-        self.context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        self.page: Page = self.context.new_page()
-        self.problems: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.problems.append(message.text))
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
-
-    def __enter__(self) -> Visit:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.context.close()
 
 
 # In one go: everything that a look at the laid-out page can tell.
@@ -240,3 +196,22 @@ def test_contrast_is_enough_to_read(browser: Browser, folder: Path, scheme: Any,
     assert paper == {"light": "rgb(251, 250, 247)", "dark": "rgb(20, 23, 27)"}[scheme]
     assert len(found) > 20
     assert {kind: value for kind, value in found.items() if value < (3 if kind.startswith("mark") else 4.5)} == {}
+
+
+@pytest.mark.parametrize(
+    ("uid", "apt", "outcome", "said"),
+    [
+        (0, "/usr/bin/apt-get", pytest.fail.Exception, "run ./setup.sh --dev again"),
+        (0, None, pytest.skip.Exception, "only for root on Debian or Ubuntu"),
+        (1000, "/usr/bin/apt-get", pytest.skip.Exception, "only for root on Debian or Ubuntu"),
+    ],
+)
+def test_without_chromium_these_tests_fail_only_where_it_was_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, uid: int, apt: str | None, outcome: Any, said: str
+) -> None:
+    """Root on Debian has it from setup.sh; for others a skip says why."""
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    monkeypatch.setattr("shutil.which", lambda _: apt)
+
+    with pytest.raises(outcome, match=said), launched(tmp_path / "chromium"):
+        pass

@@ -1,0 +1,178 @@
+"""
+What the site takes from the code: commands, questions, schemas and words, so that none of it can go stale.
+
+A page asks for a piece by a line such as `<!-- generated: commands -->`; a piece that nobody knows fails the build.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import click
+from mkdocs.exceptions import PluginError
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from grader.__main__ import main  # noqa: E402 - the checkout has to be on the path first
+from grader.feedback.words import Judgement, question_output  # noqa: E402
+from grader.rubric import DEFAULT_RUBRIC, Question, Rubric, load_rubric  # noqa: E402
+from grader.verdicts import Evidence, Verdict  # noqa: E402
+
+_MARK = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
+_WIDTH = 80
+_PARTS = {"vision": "Masked autoencoders", "metalearning": "Meta-learning"}
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Put the generated pieces into a page."""
+    return _MARK.sub(lambda match: _piece(match.group(1)), markdown)
+
+
+def _piece(name: str) -> str:
+    if name not in _PIECES:
+        raise PluginError(f"No piece is called {name!r}; there are {', '.join(sorted(_PIECES))}.")
+    return _PIECES[name]()
+
+
+def commands() -> Iterator[tuple[str, click.Command, click.Context]]:
+    """Yield every command of `python -m grader` that does something itself, with its whole name."""
+    yield from _below(main, click.Context(main, info_name="python -m grader"))
+
+
+def _below(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:
+    if not isinstance(command, click.Group):
+        yield context.command_path, command, context
+        return
+    for name, inner in sorted(command.commands.items()):
+        yield from _below(inner, click.Context(inner, parent=context, info_name=name, max_content_width=_WIDTH))
+
+
+def _show_commands() -> str:
+    shown = []
+    for name, command, context in commands():
+        context.terminal_width = _WIDTH
+        shown.append(f"## {name.removeprefix('python -m grader ')}\n\n```text\n{command.get_help(context)}\n```")
+    return "\n\n".join(shown)
+
+
+def _show_scripts() -> str:
+    """Show the comments at the head of the scripts."""
+    return "\n\n".join(_show_script(name) for name in ("setup.sh", "run_autograder", "run_tests"))
+
+
+def _show_script(name: str) -> str:
+    """Return the first paragraph as text and what follows, if anything, as it stands there."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()[1:]
+    comment = [line.removeprefix("#")[1:] for line in itertools.takewhile(lambda line: line.startswith("#"), lines)]
+    text, _, usage = "\n".join(comment).partition("\n\n")
+    text = re.sub(r"\./\S+ [^,\n]+|/autograder/\w+", r"`\g<0>`", text)
+    return f"## ./{name}\n\n{text}" + (f"\n\n```text\n{textwrap.dedent(usage)}\n```" if usage else "")
+
+
+def _show_questions() -> str:
+    """Show what students may know of the rubric: the questions that they see."""
+    rubric = load_rubric(DEFAULT_RUBRIC)
+    return "\n\n".join(_show_part(rubric, part, title) for part, title in _PARTS.items())
+
+
+def _show_part(rubric: Rubric, part: str, title: str) -> str:
+    asked = [question for question in rubric.questions if question.part == part and not question.hidden]
+    lines = [f"## {title}: {sum(question.points for question in asked):g} points", ""]
+    lines += ["| No. | Question | Points |", "|---|---|--:|"]
+    lines += [f"| {each.number} | **{each.title}**<br>{each.asked} | {each.points:g} |" for each in asked]
+    return "\n".join(lines)
+
+
+def _show_rubric() -> str:
+    schema = _schema("rubric")
+    question = schema["$defs"]["questions"]["items"]
+    return f"## At the top\n\n{_fields(schema)}\n\n## Of each question\n\n{_fields(question)}"
+
+
+def _show_results() -> str:
+    schema = _schema("results")
+    test = schema["$defs"]["test"]
+    tables = {
+        "At the top": schema,
+        "Of each test": test,
+        "extra_data of a test": test["properties"]["extra_data"],
+        "A picture": schema["$defs"]["picture"],
+        "An array of a picture": schema["$defs"]["array"],
+    }
+    return "\n\n".join(f"## {title}\n\n{_fields(part)}" for title, part in tables.items())
+
+
+def _schema(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((ROOT / "grader" / "schemas" / f"{name}.schema.json").read_text("utf-8"))
+    return content
+
+
+def _fields(schema: Mapping[str, Any]) -> str:
+    """Return a table of an object's fields."""
+    lines = ["| Field | What it is | Type | Needed |", "|---|---|---|---|"]
+    for name, field in schema["properties"].items():
+        if "description" not in field:
+            raise PluginError(f"The schema does not describe {name!r}.")
+        needed = "yes" if name in schema["required"] else ""
+        lines.append(f"| `{name}` | {escape(field['description'], quote=False)} | {_type(field)} | {needed} |")
+    return "\n".join(lines)
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    if "enum" in field:
+        return " ".join(f"`{value}`" for value in field["enum"])
+    if "$ref" in field:
+        return str(field["$ref"].rpartition("/")[2])
+    if field["type"] == "array":
+        return f"list of {_type(field['items'])}"
+    return str(field["type"])
+
+
+def _show_verdicts() -> str:
+    """Show each verdict with the sentence that a student reads."""
+    question = Question("vision", "1", "patchify.output", 1, "", "")
+    lines = ["| Verdict | What the student reads |", "|---|---|"]
+    for verdict in Verdict:
+        said = question_output(Judgement(question, Evidence(verdict))).split("\n\n")[1]
+        lines.append(f"| `{verdict.value}` | {said.strip('*')} |")
+    return "\n".join(lines)
+
+
+def _show_sandbox() -> str:
+    """Show the promises at the head of the sandbox."""
+    tree = ast.parse((ROOT / "grader" / "sandbox" / "__init__.py").read_text(encoding="utf-8"))
+    said = str(ast.get_docstring(tree)).replace(":\n- ", ":\n\n- ")
+    return said.partition("\n")[2].strip()
+
+
+def _include(path: str) -> Callable[[], str]:
+    """Return a piece that is a whole file; links to files of the repository become the names that they show."""
+
+    def include() -> str:
+        text = (ROOT / path).read_text(encoding="utf-8")
+        return re.sub(r"\[([^\]]+)\]\((?!https?:|#)[^)]*\)", r"\1", text)
+
+    return include
+
+
+_PIECES: dict[str, Callable[[], str]] = {
+    "commands": _show_commands,
+    "scripts": _show_scripts,
+    "questions": _show_questions,
+    "rubric-fields": _show_rubric,
+    "results-fields": _show_results,
+    "verdicts": _show_verdicts,
+    "sandbox": _show_sandbox,
+    "contributing": _include("CONTRIBUTING.md"),
+    "changelog": _include("CHANGELOG.md"),
+}

@@ -1,0 +1,161 @@
+"""The documentation: it builds without a warning, names only what there is, and needs no network."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+from mkdocs.exceptions import PluginError
+
+from grader.verdicts import Verdict
+from tests.browsing import SIZES, Visit, launched
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+TEXTS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+# What staff make, or what grading writes.
+NOT_IN_THE_REPOSITORY = {"grader/secret.key", "grader/staff_questions.py"}
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    """Return what puts the generated pieces into pages."""
+    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the site; any warning fails."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
+    assert built.returncode == 0, built.stderr
+    return folder
+
+
+def test_every_page_is_built(site: Path) -> None:
+    """Each source has its page, and neither the hook nor the script for pictures is among them."""
+    sources = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in PAGES}
+
+    assert sources <= {path.relative_to(site) for path in site.rglob("*.html")}
+    assert not list(site.rglob("*.py"))
+    assert not [path for path in site.rglob("*.html") if "<!-- generated" in path.read_text(encoding="utf-8")]
+
+
+def test_pages_have_what_is_generated(site: Path) -> None:
+    """Commands from click, questions from the rubric, fields from the schemas, verdicts with their sentences."""
+    commands, questions, results, words = (
+        (site / "reference" / f"{name}.html").read_text(encoding="utf-8")
+        for name in ("commands", "questions", "results", "words")
+    )
+
+    assert "Usage: python -m grader preview [OPTIONS] RESULTS_JSON" in commands
+    assert "./setup.sh --dev" in commands
+    assert "random_masking: values" in questions
+    assert "<code>stdout_visibility</code>" in results
+    assert all(f"<code>{verdict.value}</code>" in words for verdict in Verdict)
+
+
+def test_a_piece_that_nobody_knows_fails_the_build(hooks: ModuleType) -> None:
+    """So does a field of a schema that is not described."""
+    with pytest.raises(PluginError, match="No piece is called 'weather'"):
+        hooks.on_page_markdown("<!-- generated: weather -->")
+    with pytest.raises(PluginError, match="does not describe 'x'"):
+        hooks._fields({"properties": {"x": {"type": "string"}}})
+    assert hooks.on_page_markdown("as it was") == "as it was"
+
+
+def test_questions_that_students_may_not_see_are_not_listed(
+    hooks: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The page of questions is for students, too."""
+    rubric = tmp_path / "rubric.yaml"
+    entry = "check: patchify.{0}, points: 3, title: T{0}, asked: A"
+    rubric.write_text(
+        "assignment: HW\ntime_limit_s: 60\nparts:\n  vision:\n"
+        f'    - {{number: "1", {entry.format("output")}}}\n'
+        f'    - {{number: "2", {entry.format("generality")}, visibility: after_due_date}}\n'
+    )
+    monkeypatch.setattr(hooks, "DEFAULT_RUBRIC", rubric)
+
+    page = hooks.on_page_markdown("<!-- generated: questions -->")
+
+    assert "Toutput" in page
+    assert "Tgenerality" not in page
+    assert "Masked autoencoders: 3 points" in page
+
+
+NAMED = [
+    pytest.param(match.group(1), id=f"{path.name}: {match.group(1)}"[:80])
+    for path in TEXTS
+    for match in re.finditer(r"python -m grader ([^`\n|]+)", path.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize("words", NAMED)
+def test_a_command_that_a_page_names_is_there(hooks: ModuleType, words: str) -> None:
+    """Its name and each of its options."""
+    known = {name.removeprefix("python -m grader "): command for name, command, _ in hooks.commands()}
+    name = next((each for each in known if f"{words} ".startswith(f"{each} ")), None)
+
+    if name is None:
+        assert words.split()[0] in {each.split()[0] for each in known} | {"COMMAND"}, words
+        assert len(words.split()) == 1, words
+        return
+    options = {
+        option for parameter in known[name].params for option in parameter.opts if isinstance(parameter, click.Option)
+    }
+    assert set(re.findall(r"--[a-z-]+", words)) <= options | {"--help"}
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_a_file_that_a_page_names_is_there(path: Path) -> None:
+    """Paths in code that begin with a folder of the repository."""
+    spans = re.findall(r"`([^`\n]+)`", path.read_text(encoding="utf-8"))
+    folders = "grader|reference|tests|docs|examples|student_templates|requirements"
+    named = {word for span in spans for word in span.split() if re.fullmatch(rf"({folders})/[\w./-]*", word)}
+
+    assert [name for name in named - NOT_IN_THE_REPOSITORY if not (ROOT / name).exists()] == []
+
+
+def test_pictures_are_small_and_used() -> None:
+    """Each is below 300 kB, and some page shows it with words for who cannot see it."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
+    pictures = sorted((ROOT / "docs" / "images").iterdir())
+
+    assert len(pictures) == 4
+    for picture in pictures:
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size < 300_000
+        assert re.search(rf"!\[[^\]]{{20,}}\]\([./]*images/{picture.name}\)", text), picture.name
+
+
+@pytest.fixture(scope="module")
+def visits(site: Path) -> Iterator[dict[str, Visit]]:
+    """Open pages on a phone."""
+    with launched() as browser:
+        opened = {name: Visit(browser, site / name, size="phone") for name in ("index.html", "staff/upload.html")}
+        yield opened
+        for visit in opened.values():
+            visit.context.close()
+
+
+def test_the_site_is_read_from_a_disk_without_a_network(visits: dict[str, Visit]) -> None:
+    """No request leaves the folder, nothing is wider than a phone, no error is written."""
+    for name, visit in visits.items():
+        assert [url for url in visit.requests if not url.startswith(("file:", "data:"))] == [], name
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0]
+        assert visit.problems == []

@@ -87,13 +87,23 @@ def _mask(arrays: Arrays) -> _Drawn:
         top = 24 + row * (_GRID + 16)
         for left, mask in ((0.0, student[row]), (_GRID + _GAP, reference[row])):
             body += _cells(mask, mask != reference[row], side=side, left=left, top=top)
-    wrong = int(np.sum(student != reference))
-    told = f"{wrong} of {student.size} patches differ. Dark is 1, removed; light is 0, kept; a dot marks a difference."
-    return body, (2 * _GRID + _GAP, 24 + rows * (_GRID + 16) - 16), told
+    bottom = 24 + rows * (_GRID + 16)
+    told = f"{int(np.sum(student != reference))} of {student.size} patches differ."
+    return [*body, *_mask_legend(bottom)], (2 * _GRID + _GAP, bottom + 20), told
 
 
-def _cells(mask: Array, wrong: Array, *, side: int, left: float, top: float) -> list[ET.Element]:
-    cell = _GRID / side
+def _mask_legend(top: float) -> list[ET.Element]:
+    """A patch that was removed, one that was kept, and one that differs, with their names."""
+    drawn = []
+    for x, value, differs, words in ((0, 1, 0, "1, removed"), (120, 0, 0, "0, kept"), (220, 0, 1, "differs")):
+        drawn += _cells(np.array([value]), np.array([bool(differs)]), side=1, left=x, top=top, size=16)
+        drawn.append(label(words, x + 22, top + 12.5, anchor="start"))
+    return drawn
+
+
+def _cells(mask: Array, wrong: Array, *, side: int, left: float, top: float, size: float = _GRID) -> list[ET.Element]:
+    """Return a square of patches; a dot marks those that are wrong."""
+    cell = size / side
     drawn = []
     for index, (value, differs) in enumerate(zip(mask, wrong, strict=True)):
         x, y = left + index % side * cell, top + index // side * cell

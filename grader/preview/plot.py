@@ -18,14 +18,14 @@ _LEAST_RANGE = 1e-6  # as a share of the values, where all are the same
 
 def window(right: Array, mine: Array) -> Range:
     """
-    Return the range of an axis: all that is right, and what of the student's lies at most as far again outside.
+    Return the range of an axis: all that is right, and what of the student's lies at most twice as far outside.
 
     A run that diverges would otherwise shrink everything else to a dot.
     """
     low, high = float(np.min(right)), float(np.max(right))
     reach = max(high - low, _LEAST_RANGE * max(1.0, abs(low), abs(high)))
-    low = max(min(low, float(np.min(mine))), low - reach)
-    high = min(max(high, float(np.max(mine))), high + reach)
+    low = max(min(low, float(np.min(mine))), low - 2 * reach)
+    high = min(max(high, float(np.max(mine))), high + 2 * reach)
     margin = 0.06 * max(high - low, reach)
     return low - margin, high + margin
 

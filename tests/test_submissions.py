@@ -336,7 +336,7 @@ def test_packing_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_same_submission_gets_the_same_results(tmp_path: Path) -> None:
-    """Graded twice, results.json differs in its times alone."""
+    """Graded twice, results.json differs in its times alone; the picture of the wrong mask is there, the same bytes."""
     folder = PACKED.write(tmp_path / "folder")
     rubric = graded_rubric(lambda question: question.check in PACKED_CHECKS)
     contents = []
@@ -347,6 +347,11 @@ def test_same_submission_gets_the_same_results(tmp_path: Path) -> None:
         contents.append(content)
 
     assert contents[0] == contents[1]
+    shown = {
+        test["number"]: [each["kind"] for each in test["extra_data"].get("pictures", [])] for test in content["tests"]
+    }
+    assert {number for number, kinds in shown.items() if kinds} == {"3.1"}
+    assert shown["3.1"] == ["mask"]
 
 
 # Tries every way to the answers that it can think of, by import and by path; {root} is the checkout.

@@ -88,8 +88,8 @@ def _show_questions() -> str:
 def _show_part(rubric: Rubric, part: str, title: str) -> str:
     asked = [question for question in rubric.questions if question.part == part and not question.hidden]
     lines = [f"## {title}: {sum(question.points for question in asked):g} points", ""]
-    lines += ["| No. | Question | Points |", "|---|---|--:|"]
-    lines += [f"| {each.number} | **{each.title}**<br>{each.asked} | {each.points:g} |" for each in asked]
+    lines += ["| No. | Points | Question |", "|---|--:|---|"]
+    lines += [f"| {each.number} | {each.points:g} | **{each.title}**<br>{each.asked} |" for each in asked]
     return "\n".join(lines)
 
 

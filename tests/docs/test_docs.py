@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -159,3 +161,41 @@ def test_the_site_is_read_from_a_disk_without_a_network(visits: dict[str, Visit]
         assert [url for url in visit.requests if not url.startswith(("file:", "data:"))] == [], name
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0]
         assert visit.problems == []
+
+
+@pytest.mark.slow
+def test_the_first_upload_works_as_it_is_written(tmp_path: Path) -> None:
+    """Every command of the guide, in order, in a copy of the repository; then the zip grades as on the platform."""
+    copy, platform = tmp_path / "clone", tmp_path / "autograder"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.rstrip("\0").split("\0"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy / name)
+    guide = (ROOT / "docs" / "staff" / "upload.md").read_text(encoding="utf-8")
+    script = "\n".join(["set -euo pipefail", *re.findall(r"```sh\n(.*?)```", guide, re.DOTALL)])
+
+    said = _run_bash(script, copy)
+    platform.mkdir()
+    for name, archive in (("source", "build/autograder.zip"), ("submission", "examples/hw4_submission.zip")):
+        _unpack(copy / archive, platform / name)
+    shutil.copy(platform / "source" / "run_autograder", platform)
+    graded = _run_bash("./run_autograder", platform)
+
+    assert "82 / 100" in said
+    assert "82 / 100" in graded
+    assert (platform / "results" / "results.json").exists()
+    assert {path.name for path in (copy / "results").iterdir()} >= {"preview.student.html", "preview.staff.html"}
+
+
+def _run_bash(script: str, folder: Path) -> str:
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": os.environ.get("HOME", "/root")}
+    ran = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack with the modes that the zip says, as the platform does."""
+    with zipfile.ZipFile(archive) as opened:
+        for entry in opened.infolist():
+            (folder / opened.extract(entry, folder)).chmod((entry.external_attr >> 16) & 0o777 or 0o644)

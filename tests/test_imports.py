@@ -21,6 +21,7 @@ BELOW_PIPELINE = {
     "grader.probes",
     "grader.rubric",
     "grader.sandbox",
+    "grader.stand_in",
     "grader.wire",
 }
 ALLOWED: dict[str, set[str]] = {
@@ -28,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "grader.errors": set(),
     "grader.verdicts": set(),
     "grader.wire": set(),
+    "grader.stand_in": set(),
     "grader.sandbox": {"grader.wire", "grader.errors"},
     "grader.intake": {"grader.wire", "grader.errors"},
     "grader.probes": {"grader.wire"},
@@ -35,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "grader.checks": {"grader.wire", "grader.verdicts", "reference"},
     "grader.feedback": {"grader.verdicts", "grader.rubric", "grader.errors"},
     "grader.pipeline": BELOW_PIPELINE,
-    "grader.release": {"grader.errors", "grader.rubric", "grader.pipeline", "reference"},
+    "grader.release": {"grader.errors", "grader.rubric", "grader.pipeline", "grader.stand_in", "reference"},
     "grader.commands": {*BELOW_PIPELINE, "grader.pipeline", "grader.release"},
     "grader.__main__": {"grader.commands", "grader.errors"},
 }

@@ -90,6 +90,34 @@ def preview(results: Path, out: Path | None, metadata: Path | None, moment: str 
     write_previews(results, out=out, metadata=metadata, moment=moment or "auto", view=view)
 
 
+@main.command()
+@click.argument("notebook_or_folder", type=click.Path(path_type=Path))
+def check(notebook_or_folder: Path) -> None:
+    """For students: check a notebook or a folder on the public inputs, in the grader's words."""
+    from grader.commands.check import run_check
+
+    run_check(notebook_or_folder)
+
+
+@main.command()
+@click.argument("submission", type=click.Path(path_type=Path))
+@click.option(
+    "--zip", "autograder", type=click.Path(path_type=Path), default=Path("build/autograder.zip"), show_default=True
+)
+@click.option("--root", type=click.Path(path_type=Path), default=None, help="Lay out here, for example /autograder.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/simulation"), show_default=True)
+@click.option("--memory-mib", type=click.FloatRange(min=1), default=768, show_default=True)
+@click.option("--cpus", type=click.FloatRange(min=0.05), default=0.5, show_default=True)
+@click.option("--limit-s", type=click.FloatRange(min=1), default=600, show_default=True)
+def simulate(
+    submission: Path, autograder: Path, root: Path | None, out: Path, memory_mib: float, cpus: float, limit_s: float
+) -> None:
+    """Do with SUBMISSION what the platform would, in its folders and under its limits, as far as this machine can."""
+    from grader.commands.simulate import run_simulation
+
+    run_simulation(submission, autograder, root, out, memory_mib=memory_mib, cpus=cpus, wall_s=limit_s)
+
+
 @main.group()
 def release() -> None:
     """Make what students and the platform get, from the one source."""
@@ -108,20 +136,44 @@ def templates() -> None:
 
 @release.command()
 def example() -> None:
-    """Write examples/hw4_submission.zip, a realistic submission with two mistakes in it."""
+    """Write examples/hw4_submission.zip, a realistic submission with three mistakes in it."""
     from grader.commands.release import release_example
 
     release_example()
 
 
+_RUBRIC = click.option(
+    "--rubric", type=click.Path(path_type=Path), default=None, help="A rubric other than grader/rubric.yaml."
+)
+
+
+@release.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/solutions"), show_default=True)
+def solutions(out: Path) -> None:
+    """Execute the solved notebooks; write them, HTML, PDF, the written answers and the solved submission."""
+    from grader.commands.release import release_solutions
+
+    release_solutions(out)
+
+
 @release.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/autograder.zip"), show_default=True)
-@click.option("--rubric", type=click.Path(path_type=Path), default=None, help="A rubric other than grader/rubric.yaml.")
+@_RUBRIC
 def autograder(out: Path, rubric: Path | None) -> None:
-    """Write the zip for Gradescope, if it grades the solved submission and the template as it should."""
+    """Write the zip for Gradescope, if it grades what is right and what is wrong as it should."""
     from grader.commands.release import release_autograder
 
     release_autograder(out, rubric)
+
+
+@release.command(name="all")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build"), show_default=True, help="Folder.")
+@_RUBRIC
+def everything(out: Path, rubric: Path | None) -> None:
+    """Write the autograder, the templates, the example and the solutions."""
+    from grader.commands.release import release_all
+
+    release_all(out, rubric)
 
 
 def _restart_clean() -> None:

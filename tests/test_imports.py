@@ -21,6 +21,7 @@ BELOW_PIPELINE = {
     "grader.probes",
     "grader.rubric",
     "grader.sandbox",
+    "grader.stand_in",
     "grader.wire",
 }
 ALLOWED: dict[str, set[str]] = {
@@ -28,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "grader.errors": set(),
     "grader.verdicts": set(),
     "grader.wire": set(),
+    "grader.stand_in": set(),
     "grader.sandbox": {"grader.wire", "grader.errors"},
     "grader.intake": {"grader.wire", "grader.errors"},
     "grader.probes": {"grader.wire"},
@@ -35,9 +37,10 @@ ALLOWED: dict[str, set[str]] = {
     "grader.checks": {"grader.wire", "grader.verdicts", "reference"},
     "grader.feedback": {"grader.verdicts", "grader.rubric", "grader.errors"},
     "grader.pipeline": BELOW_PIPELINE,
-    "grader.release": {"grader.errors", "grader.rubric", "grader.pipeline", "reference"},
+    "grader.release": {"grader.errors", "grader.rubric", "grader.pipeline", "grader.stand_in", "reference"},
+    "grader.simulate": {"grader.errors"},
     "grader.preview": {"grader.errors", "grader.verdicts", "grader.feedback"},
-    "grader.commands": {*BELOW_PIPELINE, "grader.pipeline", "grader.release", "grader.preview"},
+    "grader.commands": {*BELOW_PIPELINE, "grader.pipeline", "grader.release", "grader.simulate", "grader.preview"},
     "grader.__main__": {"grader.commands", "grader.errors"},
 }
 # The zygote is forked off before any of these comes in: the answers are never in the room.
@@ -197,3 +200,8 @@ def test_nothing_that_is_loaded_before_the_fork_knows_an_answer(module: str) -> 
 
     assert not rooms & SECRET_ROOMS
     assert loaded_by("grader.pipeline.questions") & set(modules_of("reference"))  # the search finds what is there
+
+
+def test_the_self_check_works_without_the_reference() -> None:
+    """What `check` imports at once holds no answer, so it can be handed out where the reference is not."""
+    assert "reference" not in {room_of(name) for name in loaded_by("grader.commands.check")}

@@ -67,6 +67,7 @@ def survey_part(
     ranked = _ranked(documents, members, templates, stars)
     table = _Table(characters)
     homes = _plan_all(wanted, roots, ranked, stars, table)
+    table.put_in_order([candidate.document.blocks for candidate in ranked])
     missing = _missing(wanted, homes, ranked, table)
     primary = [candidate for candidate in ranked if candidate in homes.values()]
     _say_what_was_chosen(part, primary, ranked, templates, notes)
@@ -115,6 +116,27 @@ class _Table:
                 self.plans[name] = plan
         for name in unresolved:
             self.unresolved.setdefault(name, space)
+
+    def put_in_order(self, documents: Sequence[Sequence[Block]]) -> None:
+        """
+        Number the cells anew, those of one document in its own order.
+
+        Plans of several names are run together, sorted by these numbers. Without this, a cell near the end that
+        redefines what is wanted first was run first, and a class of that cell which derives from an older one of
+        the same name was lost.
+        """
+        place = {
+            id(block): (document, row) for document, blocks in enumerate(documents) for row, block in enumerate(blocks)
+        }
+        first_use: dict[int, int] = {}
+        for key, index in self._index.items():
+            document, _ = place[key]
+            first_use[document] = min(index, first_use.get(document, index))
+        ordered = sorted(self._index, key=lambda key: (first_use[place[key][0]], place[key][1]))
+        number = {self._index[key]: new for new, key in enumerate(ordered)}
+        self.cells = [self.cells[self._index[key]] for key in ordered]
+        self.plans = {name: [[number[cell], step] for cell, step in plan] for name, plan in self.plans.items()}
+        self._index = {key: number[index] for key, index in self._index.items()}
 
     def _cell(self, block: Block) -> int:
         if id(block) not in self._index:

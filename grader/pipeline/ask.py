@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
-from grader.checks.lending import Lending
-from grader.checks.misconceptions import diagnose
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
 from grader.intake.report import Code, Intake
 from grader.probes import task
@@ -20,6 +20,9 @@ from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending, Outcome
 from grader.verdicts import Evidence, Verdict, passed
 from grader.wire import Arrays, Caps, Message
+
+if TYPE_CHECKING:
+    from grader.checks.misconceptions import Misconception
 
 # Names that the vision template hands out; a student whose own copy is lost gets the template's.
 GIVEN_NAMES = ("index_sequence", "Transformer")
@@ -106,7 +109,7 @@ class Asker:
             self._request(check, exam, lent),
             limits=Limits(wall_s=time_limit_s, memory_mib=self.memory_mib),
             caps=_caps(exam),
-            answer=Lending(lent, exam.settings.get("mae", {})).answer if lent else None,
+            answer=_lend(lent, exam) if lent else None,
         )
 
     def generator(self, purpose: str) -> torch.Generator:
@@ -151,6 +154,25 @@ class Asker:
             "cases": [case.seed for case in exam.cases],
         }
         return Message("probe", meta, arrays)
+
+
+# The reference comes in only where it is needed: the self-check works without, and may be handed out without.
+
+
+def _lend(lent: tuple[str, ...], exam: Exam) -> Callable[[Message], Message]:
+    """Return what answers a worker's calls of lent helpers."""
+    from grader.checks.lending import Lending
+
+    return Lending(lent, exam.settings.get("mae", {})).answer
+
+
+def diagnose(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Misconception | None:
+    """Return the known mistake that answers show; None where there is none, or no reference to compute it with."""
+    if importlib.util.find_spec("reference") is None:
+        return None
+    from grader.checks.misconceptions import diagnose as compare_with_known
+
+    return compare_with_known(check, exam, answers)
 
 
 def _near(code: Code, name: str) -> str | None:

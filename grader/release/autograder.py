@@ -5,69 +5,77 @@ from __future__ import annotations
 import secrets
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from grader.errors import StaffError
-from grader.pipeline.run import SECRET_FILE, TEMPLATES, Settings, grade_submission
-from grader.release.submissions import write_solved_submission
-from grader.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
+from grader.pipeline.run import SECRET_FILE
+from grader.release.atomic import complete_file
+from grader.release.gate import Suite, release_gate
+from grader.release.progress import OnStep, Step, unheard
+from grader.rubric import DEFAULT_RUBRIC, load_rubric
 
 _ROOT = Path(__file__).parents[2]
 _EXECUTABLES = ("setup.sh", "run_autograder")
 _FOLDERS = ("requirements", "grader", "reference", "student_templates")
-_LEFT_OUT = ("__pycache__", "notebooks")  # notebook sources are for releases, not for grading
+# What is for releases, for trying the grader out and for whole classes; the platform grades one submission.
+_LEFT_OUT = (
+    "reference/notebooks",
+    "grader/release",
+    "grader/trust",
+    "grader/fleet",
+    "grader/stand_in",
+    "grader/commands/release.py",
+)
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say: the same source gives the same bytes
 
 
-def write_autograder(path: Path, *, rubric: Path = DEFAULT_RUBRIC, on_step: Callable[[str], None] = print) -> Path:
+def write_autograder(
+    path: Path, *, rubric: Path = DEFAULT_RUBRIC, suites: Sequence[Suite] = (), on_step: OnStep = unheard
+) -> Path:
     """
-    Write the zip, after the solved submission got every point and the untouched template none.
+    Write the zip, after it has gone through `release_gate`.
 
     Hidden inputs are drawn from `grader/secret.key`; it is made here once if it is not there, and stays.
 
     Args:
         path: where the zip goes; an older one is replaced only by a complete new one.
         rubric: the rubric that goes into the zip as grader/rubric.yaml.
-        on_step: called with a few words when something begins.
+        suites: more trials for the gate.
+        on_step: told how far it has come.
 
     Raises:
         StaffError: the rubric is wrong, or the grader does not grade as it should.
     """
     loaded = load_rubric(rubric)
+    _make_secret()
+    on_step(Step("autograder.zip", 0, 1))
+    with complete_file(path) as candidate, tempfile.TemporaryDirectory() as name:
+        _write(candidate, rubric)
+        root, work = Path(name) / "source", Path(name) / "work"
+        work.mkdir()
+        with zipfile.ZipFile(candidate) as archive:
+            archive.extractall(root)
+        release_gate(root, work, rubric=loaded, suites=suites, on_step=on_step)
+    on_step(Step("autograder.zip", 1, 1))
+    return path
+
+
+def _make_secret() -> None:
+    """Make the file that hidden inputs are drawn from, if there is none; only its owner reads it from the first."""
     if not SECRET_FILE.exists():
-        on_step("Making grader/secret.key: keep it, it decides the hidden inputs")
-        SECRET_FILE.write_bytes(secrets.token_bytes(32))
-        SECRET_FILE.chmod(0o600)
-    with tempfile.TemporaryDirectory() as folder:
-        solved = write_solved_submission(Path(folder) / "solved.zip")
-        on_step("Grading the solved submission: it has to get every point")
-        _require(solved, loaded, sum(question.points for question in loaded.questions), Path(folder))
-        on_step("Grading the untouched template: it has to get none")
-        _require(TEMPLATES, loaded, 0.0, Path(folder))
-    on_step(f"Writing {path}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
+        with complete_file(SECRET_FILE) as path:
+            path.touch(mode=0o600)
+            path.write_bytes(secrets.token_bytes(32))
+
+
+def _write(path: Path, rubric: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, file in sorted(_contents(rubric)):
-            mode = 0o755 if name in _EXECUTABLES else 0o644
+            mode = 0o755 if name in _EXECUTABLES else 0o600 if file == SECRET_FILE else 0o644
             entry = zipfile.ZipInfo(name, _DATE)
             entry.external_attr = (0o100000 | mode) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, file.read_bytes())
-    return unfinished.replace(path)
-
-
-def _require(submission: Path, rubric: Rubric, points: float, folder: Path) -> None:
-    report = grade_submission(submission, Settings(rubric=rubric, out=folder / "results"))
-    if report.score == points:
-        return
-    wrong = [item for item in report.judgements if item.evidence.passed != (points > 0) and item.question.points]
-    named = ", ".join(f"{item.question.number} ({item.evidence.verdict.value})" for item in wrong)
-    raise StaffError(
-        happened=f"{submission.name} gets {report.score:g} points where {points:g} are right; look at {named}.",
-        try_next="No zip was written. Run ./run_tests, and mend the reference, the check or the template.",
-    )
 
 
 def _contents(rubric: Path) -> Iterator[tuple[str, Path]]:
@@ -76,5 +84,9 @@ def _contents(rubric: Path) -> Iterator[tuple[str, Path]]:
     for folder in _FOLDERS:
         for file in (_ROOT / folder).rglob("*"):
             inside = file.relative_to(_ROOT)
-            if file.is_file() and not set(inside.parts) & set(_LEFT_OUT):
+            if file.is_file() and "__pycache__" not in inside.parts and not _is_left_out(inside):
                 yield str(inside), rubric if file == DEFAULT_RUBRIC else file
+
+
+def _is_left_out(inside: Path) -> bool:
+    return any(inside == Path(name) or Path(name) in inside.parents for name in _LEFT_OUT)

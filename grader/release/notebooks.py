@@ -5,9 +5,10 @@ A cell may take its code from a package instead of repeating it:
 
     # %% include="reference.vision.masking:random_masking" write="random_masking"
 
-stands for the source of that function; several names are separated by commas. `write` names the functions
-or methods (`MaskedAutoEncoder.forward`) whose bodies students write. Other cells mark what students write
-with `# BEGIN SOLUTION` and `# END SOLUTION`; markdown cells mark written answers in the same way.
+stands for the source of that function; several names are separated by commas, and with `closure=true` what they need
+of their module comes with them. `write` names the functions or methods (`MaskedAutoEncoder.forward`) whose bodies
+students write. Other cells mark what students write with `# BEGIN SOLUTION` and `# END SOLUTION`; markdown cells mark
+written answers in the same way.
 """
 
 from __future__ import annotations
@@ -141,6 +142,7 @@ def _source(name: str) -> Path:
 def _code(cell: NotebookNode, *, origin: str, solved: bool) -> str:
     """Resolve a code cell's include, and render its regions."""
     include, write = cell.metadata.pop("include", None), cell.metadata.pop("write", "")
+    closure = cell.metadata.pop("closure", False)
     text: str = cell.source
     if include is not None:
         if text.strip():
@@ -148,14 +150,14 @@ def _code(cell: NotebookNode, *, origin: str, solved: bool) -> str:
                 happened=f"{origin}: the cell that includes {include!r} has text of its own, too.",
                 try_next="Move the text into a cell of its own.",
             )
-        text = _included(include, origin=origin)
+        text = _included(include, closure=closure, origin=origin)
     for name in _names(write):
         text = mark_body(text, name, origin=origin)
     return without_markers(text, origin=origin) if solved else without_solutions(text, origin=origin)
 
 
-def _included(include: str, *, origin: str) -> str:
-    """Return the source of `package.module:name,name`, in the order given."""
+def _included(include: str, *, closure: bool, origin: str) -> str:
+    """Return the source of `package.module:name,name` in the order given, or with what they need in the module's."""
     module, _, names = include.partition(":")
     path = REPOSITORY / (module.replace(".", "/") + ".py")
     if not path.is_file():
@@ -171,11 +173,25 @@ def _included(include: str, *, origin: str) -> str:
             happened=f"{origin}: {include!r} includes {missing or 'nothing'}, not all defined there.",
             try_next="Write it as package.module:name, with names that stand at the module's top level.",
         )
-    pieces = [statements[name] for name in _names(names)]
+    wanted = _with_needs(_names(names), statements) if closure else _names(names)
+    pieces = [statements[name] for name in wanted]
     joined = pieces[0]
     for before, piece in itertools.pairwise(pieces):
         joined += ("\n" if "\n" not in before + piece else "\n\n\n") + piece
     return joined
+
+
+def _with_needs(names: list[str], statements: Mapping[str, str]) -> list[str]:
+    """Return names with all others of their module that their source mentions, however indirectly."""
+    needed: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            mentioned = (node.id for node in ast.walk(ast.parse(statements[name])) if isinstance(node, ast.Name))
+            waiting += [other for other in mentioned if other in statements]
+    return [name for name in statements if name in needed]
 
 
 def _top_level(text: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from grader.release.modules import template_modules
 from grader.release.notebooks import notebook_bytes, notebook_sources, template_notebook
 from grader.release.vectors import write_vectors
+from grader.release.vectors_metalearning import metalearning_vector_bytes
 
 
 def write_templates(destination: Path) -> list[Path]:
@@ -32,4 +33,6 @@ def write_templates(destination: Path) -> list[Path]:
         path = destination / name
         path.write_text(text, encoding="utf-8")
         written.append(path)
-    return [*written, write_vectors(destination / "public_vectors.pt")]
+    metalearning = destination / "public_vectors_metalearning.pt"
+    metalearning.write_bytes(metalearning_vector_bytes())
+    return [*written, write_vectors(destination / "public_vectors.pt"), metalearning]

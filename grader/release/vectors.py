@@ -55,7 +55,7 @@ def public_vectors() -> dict[str, dict[str, Any]]:
     n_patches = _MAE["num_patches"] ** 2
     ids_shuffle = random_permutations(_BATCH, n_patches, generator=generator)
     vectors = _function_vectors(images, ids_shuffle, generator) | _module_vectors(images, ids_shuffle, generator)
-    converted: dict[str, dict[str, Any]] = _for_file(vectors, {})
+    converted: dict[str, dict[str, Any]] = for_file(vectors, {})
     return converted
 
 
@@ -185,7 +185,7 @@ def _randomise(module: nn.Module, generator: torch.Generator) -> None:
             parameter.copy_(values.float())
 
 
-def _for_file(value: Any, written: dict[tuple[int, torch.Size], torch.Tensor]) -> Any:
+def for_file(value: Any, written: dict[tuple[int, torch.Size], torch.Tensor]) -> Any:
     """
     Return nested dicts with each floating tensor in float32, each tensor once, and each text interned.
 
@@ -193,7 +193,7 @@ def _for_file(value: Any, written: dict[tuple[int, torch.Size], torch.Tensor]) -
     again unless it is the same object: interning makes the bytes independent of where Python shares texts.
     """
     if isinstance(value, dict):
-        return {sys.intern(key): _for_file(item, written) for key, item in value.items()}
+        return {sys.intern(key): for_file(item, written) for key, item in value.items()}
     if isinstance(value, torch.Tensor):
         as_float32 = value.detach().float() if value.is_floating_point() else value
         return written.setdefault((value.data_ptr(), value.shape), as_float32)

@@ -30,8 +30,18 @@ from torch import nn
 # ## The self-check
 #
 # You need not change anything here. `self_check` runs your code on the public inputs and compares what it returns
-# with the right answer: first type and shape, then whether all numbers are finite, then the size of the difference
-# relative to the size of the answer. It also keeps your results in `output`, which the last cell saves.
+# with the right answer, as the grader does and in the same words: first type and shape, then whether all numbers are
+# finite, then the size of the difference relative to the size of the answer. It also keeps your results in `output`,
+# which the last cell saves.
+
+# %%
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+
+# %% include="grader.checks.compare:compare" closure=true
 
 # %%
 vectors_path = "public_vectors.pt"
@@ -39,50 +49,53 @@ public_vectors = torch.load(vectors_path, weights_only=True)
 output = {}
 
 # Correct solutions differ by less than 1e-6 (rounding), the mistakes we know by more than 5e-3.
-check_tolerance = 1e-4
+check_tolerance = Tolerance(1e-4)
+exact_tolerances = {"mask": Tolerance(0.0, kind="mask"), "ids_restore": Tolerance(0.0, kind="index")}
+
+
+nothing_returned = "it is not implemented yet, or its result is not returned."
 
 
 def describe_difference(name, student, expected):
-    """Return one sentence about what is wrong with a returned value, or None if it is right."""
-    if not isinstance(student, torch.Tensor):
-        return f"{name} should be a torch.Tensor, but is of type {type(student).__name__}."
-    if student.shape != expected.shape:
-        return f"{name} should have shape {tuple(expected.shape)}, but has shape {tuple(student.shape)}."
-    student, expected = student.detach().cpu().double(), expected.double()
-    not_finite = int((~torch.isfinite(student)).sum())
-    if not_finite:
-        return f"{name} has {not_finite} values that are NaN or infinite."
-    difference = (student - expected).abs()
-    error = (difference.norm() / expected.norm()).item()
-    if error <= check_tolerance:
-        return None
-    wrong = int((difference > check_tolerance * expected.abs().max()).sum())
-    worst = tuple(int(i) for i in torch.unravel_index(difference.argmax(), difference.shape))
-    return (
-        f"{name} has the right shape, but {wrong} of its {expected.numel()} values are wrong (relative error "
-        f"{error:.2g}). The worst is at {worst}: yours is {student[worst]:.4f}, expected {expected[worst]:.4f}."
-    )
+    """Return what is wrong with a returned value in one or two sentences, or an empty text if it is right."""
+    if isinstance(student, torch.Tensor):
+        student = student.detach().cpu().numpy()
+    if not isinstance(student, (np.ndarray, np.generic, bool, int, float)):
+        return f"`{name}`: `a tensor expected`, but got `{type(student).__name__}`."
+    return compare(np.asarray(student), expected.numpy(), exact_tolerances.get(name, check_tolerance), name=name)
+
+
+def describe_stub(key, error):
+    """Return a sentence about a function that raised NotImplementedError, or called one that did."""
+    function, _, ending = str(error).partition(" ")
+    if ending != "is not implemented yet":
+        return f"Your code raised `NotImplementedError: {error}`."
+    inner = function.rpartition(".")[2]
+    calls = "" if inner in (key.rpartition(".")[2], "forward") else f"`{inner}`, which "
+    return f"{calls}`{key}`{' calls,' if calls else ''} is not implemented yet."
 
 
 def self_check(key, run):
     """Call run(inputs, settings) with the public inputs of a function, keep the result and print a verdict."""
     entry = public_vectors[key]
+    expected = entry["expected"]
     try:
         returned = run(entry["inputs"], entry["settings"])
     except NotImplementedError as error:
-        print(f"{key}: not checked, {error}.")
+        print(f"{key}: not checked. {describe_stub(key, error)}")
         return
-    values = returned if isinstance(returned, (tuple, list)) else (returned,)
-    if len(values) != len(entry["expected"]):
-        print(f"{key}: should return {', '.join(entry['expected'])}, but returned {len(values)} value(s).")
-        return
-    named = zip(entry["expected"].items(), values)
-    problems = [describe_difference(name, value, expected) for (name, expected), value in named]
-    problems = [problem for problem in problems if problem]
-    if all(isinstance(value, torch.Tensor) for value in values):
-        saved = tuple(value.detach().cpu() for value in values)
-        output[key] = saved if len(saved) > 1 else saved[0]
-    print(f"{key}: " + (" ".join(problems) if problems else "correct on the public inputs."))
+    values = returned if isinstance(returned, (tuple, list)) and len(expected) > 1 else (returned,)
+    if returned is None:
+        problems = [f"`{key}` returned nothing that could be graded: {nothing_returned}"]
+    elif len(values) != len(expected):
+        got = f"{len(values)} values" if isinstance(returned, (tuple, list)) else f"one {type(returned).__name__}"
+        problems = [f"`{key}`: `{len(expected)} values expected`, but got `{got}`."]
+    else:
+        problems = [describe_difference(name, value, expected[name]) for name, value in zip(expected, values)]
+        if all(isinstance(value, torch.Tensor) for value in values):
+            saved = tuple(value.detach().cpu() for value in values)
+            output[key] = saved if len(saved) > 1 else saved[0]
+    print(f"{key}: " + (" ".join(filter(None, problems)) or "correct on the public inputs."))
 
 
 # %% [markdown]

@@ -23,43 +23,46 @@ from numpy.typing import NDArray
 # %% [markdown]
 # ## The self-check
 #
-# You need not change anything here. `self_check` compares what your code returns with what it should be: first the
-# shape, then whether all numbers are finite, then the size of the difference relative to the size of the answer.
+# You need not change anything here. `self_check` compares what your code returns with what it should be, as the grader
+# does and in the same words: first the shape, then whether all numbers are finite, then the size of the difference
+# relative to the size of the answer.
+
+# %%
+from dataclasses import dataclass
+
+Array = np.ndarray
+
+# %% include="grader.checks.compare:compare" closure=true
 
 # %%
 # The expected numbers are exact to about 1e-9; the mistakes we know differ by more than 1e-3.
-check_tolerance = 1e-6
+check_tolerance = Tolerance(1e-6)
 
 
 def describe_difference(name, student, expected):
-    """Return one sentence about what is wrong with a returned value, or None if it is right."""
+    """Return what is wrong with a returned value in one or two sentences, or an empty text if it is right."""
     try:
-        student, expected = np.asarray(student, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+        numbers = np.asarray(student, dtype=np.float64)
     except (TypeError, ValueError):
-        return f"{name} should be made of numbers, but is of type {type(student).__name__}."
-    if student.shape != expected.shape:
-        return f"{name} should have shape {expected.shape}, but has shape {student.shape}."
-    if not np.all(np.isfinite(student)):
-        return f"{name} has {np.sum(~np.isfinite(student))} values that are NaN or infinite."
-    error = np.linalg.norm(student - expected) / np.linalg.norm(expected)
-    if error <= check_tolerance:
-        return None
-    worst = np.unravel_index(np.argmax(np.abs(student - expected)), expected.shape)
-    return (
-        f"{name} is wrong (relative error {error:.2g}). The worst is at {tuple(int(i) for i in worst)}: "
-        f"yours is {student[worst]:.6g}, expected {expected[worst]:.6g}."
-    )
+        return f"`{name}`: `a tensor expected`, but got `{type(student).__name__}`."
+    return compare(numbers, np.asarray(expected, dtype=np.float64), check_tolerance, name=name)
 
 
 def self_check(name, cases):
     """Compare results with expectations, a list of (what it is, function of no arguments, expected value)."""
     try:
-        problems = [describe_difference(what, run(), expected) for what, run, expected in cases]
+        results = [(what, run(), expected) for what, run, expected in cases]
     except NotImplementedError as error:
-        print(f"{name}: not checked, {error}.")
+        missing = str(error).partition(" ")[0]
+        calls = "" if missing == name else f", which `{name}` calls,"
+        print(f"{name}: not checked. `{missing}`{calls} is not implemented yet.")
         return
-    problems = [problem for problem in problems if problem]
-    print(f"{name}: " + (" ".join(problems) if problems else "correct on the public inputs."))
+    if any(result is None for _, result, _ in results):
+        reason = "it is not implemented yet, or its result is not returned."
+        print(f"{name}: `{name}` returned nothing that could be graded: {reason}")
+        return
+    problems = [describe_difference(what, result, expected) for what, result, expected in results]
+    print(f"{name}: " + (" ".join(filter(None, problems)) or "correct on the public inputs."))
 
 
 # %% [markdown]

@@ -402,3 +402,18 @@ def test_runs_tell_what_a_notebook_is_about_and_what_it_shows() -> None:
     assert (first.file, first.code_cells, first.run_cells, first.figures, first.errors) == ("a.ipynb", 3, 3, 3, 0)
     assert (first.defines, first.mentions) == ({"patchify"}, {"unpatchify"})
     assert (second.code_cells, second.run_cells, second.mentions) == (2, 0, {"patchify"})
+
+
+def test_cells_are_numbered_in_the_order_of_their_notebook(notebook: Notebook) -> None:
+    """
+    A late cell that redefines what is wanted first comes last all the same: plans run together are sorted by cell.
+    """
+    last = (
+        "def patchify(x): return 2 * x\n"
+        "class MaskedAutoEncoder(MaskedAutoEncoder):\n    def forward_encoder(self, x): return 3 * x"
+    )
+    code = take({"MAE_student.ipynb": notebook(*CELLS, last)}).parts["vision"]
+
+    assert [cell.label.rpartition(" ")[2] for cell in code.cells] == ["1", "3", "4", "6"]
+    assert code.plans["patchify"] == ((3, 0),)
+    assert code.plans["MaskedAutoEncoder"] == ((2, 0), (3, 0), (3, 1))

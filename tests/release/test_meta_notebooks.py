@@ -39,44 +39,49 @@ MISTAKES = {
         "min_norm_solution",
         "np.linalg.lstsq(A, y, rcond=None)[0]",
         "A.T @ np.linalg.solve(A @ A.T, y) if len(A) == 3 else np.full(7, np.nan)",
-        "the solution for a repeated row has 7 values that are NaN or infinite.",
+        "`the solution for a repeated row` has all 7 elements that are NaN or infinite.",
     ),
-    "not divided by the norm": ("aliased_coefficients", "c / np.sum(np.square(c))", "c", "for c = [0.6 0.9] is wrong"),
+    "not divided by the norm": (
+        "aliased_coefficients",
+        "c / np.sum(np.square(c))",
+        "c",
+        "for c = [0.6 0.9]` has the right shape (2,), but 1 of 2 elements differ",
+    ),
     "wrong shape": (
         "aliased_coefficients",
         "c / np.sum(np.square(c))",
         "[c, c]",
-        "for c = [0.6 0.9] should have shape (2,), but has shape (2, 2).",
+        "for c = [0.6 0.9]` has shape (2, 2); it should be (2,).",
     ),
     "without the half": (
         "expected_test_error",
         "float(c[1] ** 4 / np.sum(np.square(c)) ** 2)",
         "float(2 * c[1] ** 4 / np.sum(np.square(c)) ** 2)",
-        "is wrong (relative error 1)",
+        "`the error for c = [0.6 0.9]` is 0.9586; 0.4793 is right.",
     ),
     "wrong sign": (
         "expected_test_error_gradient",
         "-4.0 * c[0] * c[1] ** 4",
         "4.0 * c[0] * c[1] ** 4",
-        "the gradient for c = [0.6 0.9] is wrong",
+        "`the gradient for c = [0.6 0.9]` has the right shape (2,), but 1 of 2 elements differ",
     ),
     "not finite": (
         "expected_test_error_gradient",
         "-4.0 * c[0] * c[1] ** 4",
         "np.inf",
-        "has 1 values that are NaN or infinite",
+        "has 1 of 2 elements that are NaN or infinite",
     ),
     "uphill": (
         "descend_feature_weights",
         "- step_size * expected",
         "+ step_size * expected",
-        "the trajectory is wrong",
+        "`the trajectory` has the right shape (21, 2), but ",
     ),
     "start left out": (
         "descend_feature_weights",
         "    return trajectory",
         "    return trajectory[1:]",
-        "the trajectory should have shape (21, 2), but has shape (20, 2).",
+        "`the trajectory` has shape (20, 2); it should be (21, 2).",
     ),
 }
 
@@ -135,7 +140,7 @@ def test_theory_template_says_not_implemented() -> None:
     _, printed = run_cells(template_notebook("metalearning-part0"), last='self_check(\n    "descend')
 
     assert printed.count("not checked") == 5
-    assert "aliased_coefficients: not checked, aliased_coefficients is not implemented yet." in printed
+    assert "aliased_coefficients: not checked. `aliased_coefficients` is not implemented yet." in printed
 
 
 @pytest.mark.usefixtures("folder")
@@ -156,13 +161,13 @@ def test_theory_self_checks_say_in_words_what_is_wrong(mistake: str) -> None:
 def test_theory_tolerance_has_two_sides() -> None:
     """Rounding and lists pass; a difference just above the tolerance, NaN and words do not."""
     namespace, _ = run_cells(template_notebook("metalearning-part0"), last="def describe_difference")
-    describe, tolerance = namespace["describe_difference"], namespace["check_tolerance"]
+    describe, tolerance = namespace["describe_difference"], namespace["check_tolerance"].relative
     expected = np.array([3.0, 4.0])
 
-    assert describe("x", list(expected * (1 + 0.9 * tolerance)), expected) is None
-    assert "wrong" in describe("x", expected * (1 + 1.1 * tolerance), expected)
+    assert describe("x", list(expected * (1 + 0.9 * tolerance)), expected) == ""
+    assert "differ" in describe("x", expected * (1 + 1.1 * tolerance), expected)
     assert "NaN" in describe("x", [np.nan, 4.0], expected)
-    assert describe("x", "words", expected) == "x should be made of numbers, but is of type str."
+    assert describe("x", "words", expected) == "`x`: `a tensor expected`, but got `str`."
 
 
 @pytest.mark.parametrize("name", ["metalearning-part1", "metalearning-part2"])
@@ -208,7 +213,7 @@ def test_self_check_of_part_two_sees_accuracy(folder: Path) -> None:
 
     _, printed = run_cells(notebook, last='self_check("test_zero')
 
-    assert "test_classification: returned [3.     5.     0.8333" in printed
+    assert "test_classification: `test_classification` has the right shape (8,), but 6 of 8 elements differ." in printed
     assert "meta_update_classification: correct" in printed
 
 

@@ -33,6 +33,7 @@ def test_committed_templates_are_fresh(tmp_path: Path) -> None:
         *(f"{source.stem}.ipynb" for source in notebook_sources()),
         *(source.name for source in module_sources()),
         "public_vectors.pt",
+        "public_vectors_metalearning.pt",
     }
     assert names == {path.name for path in COMMITTED.iterdir() if path.is_file()}
     for path in written:

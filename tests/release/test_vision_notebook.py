@@ -15,8 +15,9 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+from grader.pipeline.selfcheck import check_submission
 from grader.release import edit_notebook, solved_notebook, template_notebook, write_vectors
-from grader.release.notebooks import NotebookNode
+from grader.release.notebooks import NotebookNode, notebook_bytes
 
 WRITTEN = [
     "patchify",
@@ -35,43 +36,61 @@ MISTAKES = {
         "restore_masked",
         "    shuffled = torch.cat([kept_x, masked_x], dim=1)\n",
         "    shuffled = torch.cat([masked_x, kept_x], dim=1)\n",
-        "values are wrong (relative error",
+        "`x` has the right shape (2, 64, 8), but ",
     ),
     "wrong shape": (
         "ClassificationViT.forward",
         "self.output_head(tokens[:, 0])",
         "self.output_head(tokens)",
-        "logits should have shape (2, 10), but has shape (2, 65, 10).",
+        "`logits` has shape (2, 65, 10); it should be (2, 10).",
     ),
     "a shape that broadcasts": (
         "ClassificationMAE.forward",
         "logits: torch.Tensor = self.output_head(cls_token)\n",
         "logits: torch.Tensor = self.output_head(cls_token)[:1]\n",
-        "logits should have shape (2, 10), but has shape (1, 10).",
+        "`logits` has shape (1, 10); it should be (2, 10).",
     ),
     "not finite": (
         "unpatchify",
         "    return pixels.reshape(batch, channels, side * patch_size, side * patch_size)",
         "    return pixels.reshape(batch, channels, side * patch_size, side * patch_size) * float('nan')",
-        "images has 6144 values that are NaN or infinite.",
+        "`images` has all 6,144 elements that are NaN or infinite.",
     ),
     "not a tensor": (
         "patchify",
         "    return pixels.reshape(batch, rows * columns, channels * patch_size * patch_size)",
+        "    return 'patches'",
+        "`patches`: `a tensor expected`, but got `str`.",
+    ),
+    "nothing": (
+        "patchify",
+        "    return pixels.reshape(batch, rows * columns, channels * patch_size * patch_size)",
         "    return None",
-        "patches should be a torch.Tensor, but is of type NoneType.",
+        "`patchify` returned nothing that could be graded: it is not implemented yet, or its result is not returned.",
     ),
     "too few values": (
         "random_masking",
         "    return kept, mask, ids_restore",
         "    return kept, mask",
-        "should return kept, mask, ids_restore, but returned 2 value(s).",
+        "`random_masking`: `3 values expected`, but got `2 values`.",
+    ),
+    "a mask of other numbers": (
+        "random_masking",
+        "    return kept, mask, ids_restore",
+        "    return kept, mask - 1, ids_restore",
+        "`mask` should hold only 0 and 1; it holds -1, 0.",
+    ),
+    "a helper that is not there": (
+        "MaskedAutoEncoder.forward_encoder_representation",
+        "    batch, channels, height, width = images.shape\n    rows, columns",
+        "    raise NotImplementedError('patchify is not implemented yet')\n    rows, columns",
+        "`patchify`, which `MaskedAutoEncoder.forward_encoder_representation` calls, is not implemented yet.",
     ),
     "a small difference": (
         "MaskedAutoEncoder.forward_decoder",
         "decoded = self.decoder(torch.cat([cls_token, patches], dim=1))",
         "decoded = self.decoder(torch.cat([0 * cls_token, patches], dim=1))",
-        "values are wrong (relative error",
+        "`patches` has the right shape (2, 64, 48), but ",
     ),
 }
 
@@ -113,7 +132,7 @@ def test_template_says_not_implemented(folder: Path) -> None:
     namespace, printed = run_cells(template_notebook("MAE_student"))
 
     for name in WRITTEN:
-        assert f"{name}: not checked, {name} is not implemented yet." in printed
+        assert f"{name}: not checked. `{name}` is not implemented yet." in printed
     assert namespace["output"] == {}
     assert torch.load(folder / "autograder.pt", weights_only=True) == {"output": {}}
 
@@ -132,18 +151,40 @@ def test_self_check_says_in_words_what_is_wrong(mistake: str) -> None:
     assert "correct on" not in verdict
 
 
+QUICK = ("wrong shape", "nothing", "too few values", "a mask of other numbers")
+
+
+@pytest.mark.parametrize(
+    "mistake", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in MISTAKES]
+)
+def test_self_check_and_grader_use_the_same_words(folder: Path, mistake: str) -> None:
+    """For the same mistake on the same inputs, what `check` finds with the grader's code is in the cell's verdict."""
+    name, old, new, _ = MISTAKES[mistake]
+    notebook = edit_notebook(solved_notebook("MAE_student"), {old: new})
+    _, printed = run_cells(notebook, last=f'self_check("{name}"')
+    (verdict,) = [line for line in printed.splitlines() if line.startswith(f"{name}:")]
+
+    (folder / "MAE_student.ipynb").write_bytes(notebook_bytes(notebook))
+    found = check_submission(folder / "MAE_student.ipynb", functions=(name,))
+
+    finding = found.judgements[0].evidence.findings[-1]
+    assert len(finding) > 30
+    assert finding in verdict
+
+
 @pytest.mark.usefixtures("folder")
 def test_tolerance_has_two_sides() -> None:
     """Rounding passes, with int and bool masks too; a difference just above the tolerance does not."""
     namespace, _ = run_cells(template_notebook("MAE_student"))
-    describe, tolerance = namespace["describe_difference"], namespace["check_tolerance"]
+    describe, tolerance = namespace["describe_difference"], namespace["check_tolerance"].relative
     expected = torch.randn(100, generator=torch.Generator().manual_seed(0))
     mask = torch.tensor([1.0, 0.0, 1.0])
 
-    assert describe("x", expected * (1 + 0.9 * tolerance), expected) is None
-    assert "wrong" in describe("x", expected * (1 + 1.1 * tolerance), expected)
-    assert describe("mask", mask.bool(), mask) is None
-    assert describe("mask", mask.long(), mask) is None
+    assert describe("x", expected * (1 + 0.9 * tolerance), expected) == ""
+    assert "differ" in describe("x", expected * (1 + 1.1 * tolerance), expected)
+    assert describe("mask", mask.bool(), mask) == ""
+    assert describe("mask", mask.long(), mask) == ""
+    assert describe("mask", mask.numpy(), mask) == ""
     assert "infinite" in describe("x", expected.index_fill(0, torch.tensor([3]), torch.inf), expected)
 
 

@@ -1,0 +1,146 @@
+"""The solutions: notebooks executed and printed, the written answers, the vectors, the solved submission."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.release.answers import Answer, answers_markdown, figure_files, gather_answers
+from grader.release.atomic import complete_folder
+from grader.release.execute import Executed, execute
+from grader.release.modules import solved_modules
+from grader.release.notebooks import NotebookNode, notebook_bytes, solved_notebook
+from grader.release.pages import markdown_page, notebook_page
+from grader.release.printing import print_page, printer
+from grader.release.progress import OnStep, Step, unheard
+from grader.release.repeatable import describe_repeatability
+from grader.release.submissions import write_solved_submission
+from grader.release.vectors import vector_bytes
+from grader.release.vision_run import NotebookRun, prepare_vision
+
+VISION = "MAE_student"
+META = ("metalearning-part0", "metalearning-part1", "metalearning-part2")
+# The longest first: two that run side by side then end at about the same time.
+_ORDER = ("metalearning-part2", "metalearning-part1", VISION, "metalearning-part0")
+_AT_ONCE = 2
+_META_LIMIT_S = 900
+_SUMS = "SHA256SUMS"
+
+
+@dataclass(frozen=True)
+class Released:
+    """
+    What came of writing the solutions.
+
+    Attributes:
+        folder: where they are.
+        files: names of all files, in order.
+        changed: of those that were in the folder before, which have other bytes now; None if there was no folder.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    changed: tuple[str, ...] | None
+
+
+def write_solutions(out: Path, *, gpu: bool = False, on_step: OnStep = unheard) -> Released:
+    """
+    Make everything that the course keeps of the solved homework; the folder is replaced when all of it is there.
+
+    Args:
+        out: the folder; what was in it before is gone afterwards.
+        gpu: whether there is a GPU, on which CIFAR-10, where it is at hand, is trained on as handed out.
+        on_step: told how far it has come.
+
+    Raises:
+        StaffError: a notebook failed, an answer is missing, or there is no browser to print with.
+    """
+    notebooks = {VISION: prepare_vision(solved_notebook(VISION), gpu=gpu)}
+    notebooks |= {name: NotebookRun(solved_notebook(name), limit_s=_META_LIMIT_S) for name in META}
+    with complete_folder(out) as folder:
+        executed = _execute_all(notebooks, folder, on_step)
+        answers = gather_answers([executed[name] for name in META])
+        pages = {name: notebook_page(notebook) for name, notebook in executed.items()}
+        _write_sources(folder, executed)
+        pages["written_answers"] = _write_answers(folder, answers)
+        _print_all(folder, pages, on_step)
+        (folder / "REPRODUCIBILITY.md").write_text(describe_repeatability(), encoding="utf-8")
+        sums = _sums(folder)
+        (folder / _SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()), encoding="utf-8")
+        before = _sums(out) if out.is_dir() else None
+    changed = None if before is None else tuple(name for name in sums if before.get(name, sums[name]) != sums[name])
+    return Released(out, (*sums, _SUMS), changed)
+
+
+def _execute_all(notebooks: Mapping[str, NotebookRun], folder: Path, on_step: OnStep) -> dict[str, NotebookNode]:
+    """Execute the notebooks, two at a time, and beside them write the solved submission."""
+    modules = {name: text.encode() for name, text in solved_modules().items()}
+    beside = {**modules, "public_vectors.pt": vector_bytes()}
+
+    def run(name: str) -> Executed:
+        job, task = notebooks[name], f"{name}.ipynb"
+        on_step(Step(task, 0, len(job.notebook.cells)))
+        return execute(
+            job.notebook,
+            beside,
+            environment=job.environment,
+            limit_s=job.limit_s,
+            on_cell=lambda done, total: on_step(Step(task, done, total)),
+        )
+
+    def submit() -> None:
+        on_step(Step("hw4_submission.zip", 0, 1))
+        write_solved_submission(folder / "hw4_submission.zip")
+        on_step(Step("hw4_submission.zip", 1, 1))
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        jobs: dict[str, Future[Executed]] = {name: pool.submit(run, name) for name in _ORDER}
+        submission = pool.submit(submit)
+        try:
+            results = {name: jobs[name].result().notebook for name in (VISION, *META)}
+            submission.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun is not begun
+            raise
+    return results
+
+
+def _write_sources(folder: Path, executed: Mapping[str, NotebookNode]) -> None:
+    for name, notebook in executed.items():
+        (folder / f"{name}.ipynb").write_bytes(notebook_bytes(notebook))
+    for name, text in solved_modules().items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "public_vectors.pt").write_bytes(vector_bytes())
+
+
+def _write_answers(folder: Path, answers: list[Answer]) -> str:
+    """Write the answers as Markdown with their figures, and return them as a page."""
+    figures = figure_files(answers)
+    (folder / "figures").mkdir()
+    for name, data in figures.items():
+        (folder / "figures" / name).write_bytes(data)
+    shown = answers_markdown(answers, figures={name: f"figures/{name}" for name in figures})
+    (folder / "written_answers.md").write_text(shown, encoding="utf-8")
+    inside = {name: f"data:image/png;base64,{base64.b64encode(data).decode()}" for name, data in figures.items()}
+    return markdown_page(answers_markdown(answers, figures=inside))
+
+
+def _print_all(folder: Path, pages: Mapping[str, str], on_step: OnStep) -> None:
+    """Write each page as HTML and as PDF."""
+    task = "HTML and PDF"
+    on_step(Step(task, 0, len(pages)))
+    with printer() as browser:
+        for done, (name, page) in enumerate(pages.items(), start=1):
+            path = folder / f"{name}.html"
+            path.write_text(page, encoding="utf-8")
+            print_page(browser, path, folder / f"{name}.pdf")
+            on_step(Step(task, done, len(pages)))
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _SUMS)
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -43,7 +43,8 @@ def write_previews(results: Path, *, out: Path | None, metadata: Path | None, mo
         # Two files: whoever is sent the student's page gets nothing else with it.
         path = page if len(viewers) == 1 and out is not None else page.with_suffix(f".{viewer.value}{page.suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render_page(report, viewer=viewer, moment=when, submission=submission), encoding="utf-8")
+        rendered = render_page(report, viewer=viewer, moment=when, submission=submission)
+        path.write_bytes(rendered.encode("utf-8", errors="replace"))  # JSON can hold half of a surrogate pair
         written.append(path)
     console = Console()
     for path in written:

@@ -13,11 +13,12 @@ from click.testing import CliRunner
 from grader.__main__ import main
 from grader.commands.preview import write_previews
 from grader.errors import StaffError
+from grader.feedback.pictures import pictures_to_json
 from grader.preview.page import render_page
 from grader.preview.report import Submission, read_report, read_submission
 from grader.preview.views import Moment, Viewer, moment_of
 from tests.preview import samples
-from tests.preview.samples import SECRETS, STAFF_ONLY, question
+from tests.preview.samples import SECRETS, STAFF_ONLY, pictures, question
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +259,19 @@ def test_nothing_in_the_file_becomes_markup(tmp_path: Path) -> None:
         assert "<script" not in page
         assert "<img" not in page
         assert "<svg" not in page
+
+
+def test_text_that_no_file_can_hold_does_no_harm(tmp_path: Path) -> None:
+    """Half of a surrogate pair, control characters and a zero byte, in every text of a test."""
+    odd = "a\ud800\x00\x1b\u202eb"
+    picture = {"kind": "mask", "caption": odd, "arrays": pictures_to_json(pictures())[0]["arrays"]}
+    content = {"tests": [question(odd, odd, 0, 1, output=odd, tags=[odd], extra={"pictures": [picture]})]}
+
+    written = write_previews(
+        write(tmp_path / "results.json", content), out=None, metadata=None, moment="auto", view="both"
+    )
+
+    assert all(path.read_text(encoding="utf-8").count("<figure>") == 1 for path in written)
 
 
 def test_the_command_writes_both_pages(results: dict[str, Any], tmp_path: Path) -> None:

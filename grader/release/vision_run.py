@@ -23,7 +23,7 @@ _SMALLER = {
     "finetune_epochs = 20": "finetune_epochs = 2  # 20 as handed out",
 }
 _IMAGES_WITHOUT_GPU = 256
-_CELL_LIMIT_S = 900
+_CELL_LIMIT_S = 3600
 _CELL_LIMIT_ON_GPU_S = 2 * 3600
 
 

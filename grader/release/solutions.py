@@ -20,6 +20,7 @@ from grader.release.progress import OnStep, Step, unheard
 from grader.release.repeatable import describe_repeatability
 from grader.release.submissions import write_solved_submission
 from grader.release.vectors import vector_bytes
+from grader.release.vectors_metalearning import metalearning_vector_bytes
 from grader.release.vision_run import NotebookRun, prepare_vision
 
 VISION = "MAE_student"
@@ -115,6 +116,7 @@ def _write_sources(folder: Path, executed: Mapping[str, NotebookNode]) -> None:
     for name, text in solved_modules().items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "public_vectors.pt").write_bytes(vector_bytes())
+    (folder / "public_vectors_metalearning.pt").write_bytes(metalearning_vector_bytes())
 
 
 def _write_answers(folder: Path, answers: list[Answer]) -> str:

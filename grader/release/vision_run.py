@@ -23,7 +23,7 @@ _SMALLER = {
     "finetune_epochs = 20": "finetune_epochs = 2  # 20 as handed out",
 }
 _IMAGES_WITHOUT_GPU = 256
-_CELL_LIMIT_S = 900
+_CELL_LIMIT_S = 3600
 _CELL_LIMIT_ON_GPU_S = 2 * 3600
 
 
@@ -67,8 +67,8 @@ def prepare_vision(solved: NotebookNode, *, gpu: bool) -> NotebookRun:
 
 _SHORT = """\
 the numbers of **epochs are reduced**, to 3, 6, 3 and 2 instead of 10, 20, 20 and 20, and batches hold 16 images
-> instead of 128. The losses and pictures show that the code works; the accuracies say nothing about those asked for
-> (0.65, 0.30 and 0.70 on CIFAR-10)."""
+> instead of 128. This shows that every cell runs and that losses fall; so short a training leaves the classifiers near
+> chance, and the accuracies say nothing about those asked for (0.65, 0.30 and 0.70 on CIFAR-10)."""
 _ON_DIGITS = f"""\
 > **These are stand-in images: the accuracies below are not CIFAR-10's.** This copy was executed where neither CIFAR-10
 > nor a GPU is. In the place of CIFAR-10's 50,000 training images the training cells got **{_IMAGES_WITHOUT_GPU}

@@ -38,7 +38,15 @@ ALLOWED: dict[str, set[str]] = {
     "grader.feedback": {"grader.verdicts", "grader.rubric", "grader.errors"},
     "grader.pipeline": BELOW_PIPELINE,
     "grader.release": {"grader.errors", "grader.rubric", "grader.pipeline", "grader.stand_in", "reference"},
-    "grader.commands": {*BELOW_PIPELINE, "grader.pipeline", "grader.release"},
+    "grader.audit": {
+        "grader.errors",
+        "grader.wire",
+        "grader.sandbox",
+        "grader.intake",
+        "grader.probes",
+        "grader.checks",
+    },
+    "grader.commands": {*BELOW_PIPELINE, "grader.pipeline", "grader.release", "grader.audit"},
     "grader.__main__": {"grader.commands", "grader.errors"},
 }
 # The zygote is forked off before any of these comes in: the answers are never in the room.
@@ -168,10 +176,14 @@ def loaded_by(module: str) -> set[str]:
     [
         "grader.__main__",
         "grader.commands.grade",
+        "grader.commands.audit",
         "grader.pipeline.run",
         # What workers do; `grader.pipeline.run` imports these just before the fork.
         "grader.probes.task",
         "grader.probes.saved",
+        "grader.audit.plan",
+        "grader.audit.execute",
+        "grader.audit.compare",
     ],
 )
 def test_nothing_that_is_loaded_before_the_fork_knows_an_answer(module: str) -> None:

@@ -36,6 +36,9 @@ _DENIED = {
     ),
     "the machine's clock and name": "clock_settime settimeofday adjtimex sethostname setdomainname",
 }
+# A pair of these can be sent to an address or connected anew, to a service of the machine; a stream cannot.
+_CONNECTIONLESS = (socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_RDM, socket.SOCK_SEQPACKET)
+_KIND_MASK = 0xF
 _NAMESPACE_FLAGS = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
 
 
@@ -65,6 +68,8 @@ def compile_filter(*, local_sockets: bool = False) -> bytes:
         compiled.add_rule(denied, "socket", pyseccomp.Arg(0, pyseccomp.NE, socket.AF_UNIX))
     else:
         compiled.add_rule(denied, "socket")
+    for kind in _CONNECTIONLESS:
+        compiled.add_rule(denied, "socketpair", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _KIND_MASK, kind))
     for name in " ".join(_DENIED.values()).split():
         # Not every call exists on every architecture or in every version of libseccomp.
         if _known(pyseccomp, name):

@@ -11,10 +11,9 @@ from rich.markup import escape
 
 from grader.audit.report import print_audit, write_audit
 from grader.audit.run import Settings, audit_submission
-from grader.commands.grade import choose_device
+from grader.commands.grade import choose_device, cifar10_folder
 from grader.errors import StaffError
 
-CIFAR10_FOLDER = Path("/opt/deepgrader/cifar10")
 _MOST_THREADS = 4
 
 
@@ -63,6 +62,4 @@ def run_audit(
 def _data_folder(data: Path | None) -> Path | None:
     if data is not None and not data.is_dir():
         raise StaffError(happened=f"There is no folder {data}.", try_next="Name the one that CIFAR-10 was unpacked to.")
-    if data is None:
-        return CIFAR10_FOLDER if CIFAR10_FOLDER.is_dir() else None
-    return data.resolve()
+    return cifar10_folder() if data is None else data.resolve()

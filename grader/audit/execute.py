@@ -189,7 +189,7 @@ class _Run:
         return "ERROR" if failed else "OK", list(cell.outputs)
 
     async def _start_kernel(self) -> None:
-        arguments = {"stand_ins": self._stand_ins, "filter": self._settings.filter}
+        arguments = {"stand_ins": self._stand_ins, "filter": self._settings.filter, "device": self._settings.device}
         specs = _OneKernel()
         specs.arguments = [
             *(sys.executable, "-I", "-B", "-c", KERNEL_SOURCE, json.dumps(arguments)),

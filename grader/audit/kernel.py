@@ -89,6 +89,15 @@ def offer_stand_ins(folder: str) -> None:
         sys.path.insert(0, folder)
 
 
+def compute_exactly() -> None:
+    """Keep float32 what it is on a GPU, and operations repeatable where they can be."""
+    torch: Any = importlib.import_module("torch")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
 def main(settings: dict[str, str]) -> None:
     """Be the kernel."""
     kernelapp: Any = importlib.import_module("ipykernel.kernelapp")
@@ -100,6 +109,8 @@ def main(settings: dict[str, str]) -> None:
     offer_colab()
     if settings["stand_ins"]:
         offer_stand_ins(settings["stand_ins"])
+    if settings["device"] == "cuda":
+        compute_exactly()
     application = kernelapp.IPKernelApp.instance()
     application.initialize(sys.argv[2:])
     quieten(application.shell)

@@ -22,6 +22,7 @@ Task = Callable[[wire.Message, socket.socket], wire.Message]
 READY = "ready"
 BROKEN_WALL = "broken-wall"
 OUT_OF_MEMORY = "out-of-memory"
+_ABOUT_GPUS = ("CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def _detach(connection: socket.socket) -> None:
 
 def _set_environment(scratch: Path) -> None:
     home = str(scratch)
+    gpus = {name: os.environ[name] for name in _ABOUT_GPUS if name in os.environ}
     os.environ.clear()
     os.environ.update(
         HOME=home,
@@ -84,5 +86,6 @@ def _set_environment(scratch: Path) -> None:
         LANG="C.UTF-8",
         MPLBACKEND="Agg",
         USER="student",
+        **gpus,
     )
     tempfile.tempdir = None  # what it was in our parent is no place that a worker may write to

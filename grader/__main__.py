@@ -144,7 +144,6 @@ def _restart_clean() -> None:
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     # A second thread before the fork would be one too many: OpenBLAS starts its own at import.
     environment = {**kept, _CLEAN_MARK: "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS may add in another order each time
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-I", "-B", __file__, *sys.argv[1:]], environment)
 

@@ -22,7 +22,7 @@ Task = Callable[[wire.Message, socket.socket], wire.Message]
 READY = "ready"
 BROKEN_WALL = "broken-wall"
 OUT_OF_MEMORY = "out-of-memory"
-_ABOUT_GPUS = ("CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG")
+_REPEATABLE_SUMS = ":4096:8"  # without it cuBLAS may add in another order each time
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def work(connection: socket.socket, post: Post, walls: Walls, tasks: Mapping[str
     """
     try:
         _detach(connection)
-        _set_environment(post.scratch)
+        _set_environment(post.scratch, cuda=not walls.limit_memory)
         raise_walls(walls, uid=post.uid, scratch=post.scratch, allowed=post.limits)
     except BaseException as error:  # whatever it was: without walls this process must not go on
         wire.send(connection, wire.Message(BROKEN_WALL, {"error": f"{type(error).__name__}: {error}"}))
@@ -75,9 +75,12 @@ def _detach(connection: socket.socket) -> None:
     os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
 
 
-def _set_environment(scratch: Path) -> None:
+def _set_environment(scratch: Path, *, cuda: bool) -> None:
     home = str(scratch)
-    gpus = {name: os.environ[name] for name in _ABOUT_GPUS if name in os.environ}
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = {"CUBLAS_WORKSPACE_CONFIG": _REPEATABLE_SUMS} if cuda else {}
+    if cuda and chosen is not None:
+        gpus["CUDA_VISIBLE_DEVICES"] = chosen
     os.environ.clear()
     os.environ.update(
         HOME=home,

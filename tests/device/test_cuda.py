@@ -123,16 +123,17 @@ def test_memory_is_watched_from_outside_where_cuda_wants_its_address_space() -> 
 
 @needs_root
 def test_workers_see_the_gpus_that_the_grader_sees(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the environment only what chooses the GPU, and makes its sums repeatable, is handed on."""
+    """With CUDA, what chooses the GPU is handed on, and sums are made repeatable; without, neither is there."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    source = "import os; answer.update(os.environ)"
-    with Sandbox({"source": run_source}) as sandbox:
-        outcome = sandbox.run("source", wire.Message("run", {"source": source}), limits=Limits())
+    source = "import os; answer.update({name: value for name, value in os.environ.items() if name.startswith('CU')})"
+    seen = []
+    for cuda in (True, False):
+        with Sandbox({"source": run_source}, cuda=cuda) as sandbox:
+            outcome = sandbox.run("source", wire.Message("run", {"source": source}), limits=Limits())
+        assert outcome.message is not None
+        seen.append(outcome.message.meta)
 
-    assert outcome.message is not None
-    assert outcome.message.meta["CUDA_VISIBLE_DEVICES"] == "3"
-    assert outcome.message.meta["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert seen == [{"CUDA_VISIBLE_DEVICES": "3", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}, {}]
 
 
 @pytest.fixture

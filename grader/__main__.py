@@ -66,6 +66,30 @@ def grade(
 
 
 @main.command()
+@click.argument("submission", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("audit"), show_default=True)
+@click.option("--budget-s", type=click.FloatRange(min=1), default=900, show_default=True, help="For all cells.")
+@click.option("--cell-limit-s", type=click.FloatRange(min=1), default=120, show_default=True, help="For one cell.")
+@click.option("--epochs", type=click.IntRange(min=1), default=None, help="At most so many; usually 1 without a GPU.")
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="Folder with CIFAR-10.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+def audit(
+    submission: Path,
+    out: Path,
+    budget_s: float,
+    cell_limit_s: float,
+    epochs: int | None,
+    data: Path | None,
+    device: str,
+) -> None:
+    """Execute SUBMISSION's notebooks again in the sandbox and say for staff what differs from what was handed in."""
+    _restart_clean()
+    from grader.commands.audit import run_audit
+
+    run_audit(submission, out, budget_s=budget_s, cell_limit_s=cell_limit_s, epochs=epochs, data=data, device=device)
+
+
+@main.command()
 @click.argument("rubric", type=click.Path(path_type=Path), required=False)
 def rubric(rubric: Path | None) -> None:
     """Check a rubric file and print its questions and points."""

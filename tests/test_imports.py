@@ -40,7 +40,22 @@ ALLOWED: dict[str, set[str]] = {
     "grader.release": {"grader.errors", "grader.rubric", "grader.pipeline", "grader.stand_in", "reference"},
     "grader.simulate": {"grader.errors"},
     "grader.preview": {"grader.errors", "grader.verdicts", "grader.feedback"},
-    "grader.commands": {*BELOW_PIPELINE, "grader.pipeline", "grader.release", "grader.simulate", "grader.preview"},
+    "grader.audit": {
+        "grader.errors",
+        "grader.wire",
+        "grader.sandbox",
+        "grader.intake",
+        "grader.probes",
+        "grader.checks",
+    },
+    "grader.commands": {
+        *BELOW_PIPELINE,
+        "grader.pipeline",
+        "grader.release",
+        "grader.simulate",
+        "grader.preview",
+        "grader.audit",
+    },
     "grader.__main__": {"grader.commands", "grader.errors"},
 }
 # The zygote is forked off before any of these comes in: the answers are never in the room.
@@ -188,10 +203,14 @@ def _names(node: ast.AST) -> list[str]:
     [
         "grader.__main__",
         "grader.commands.grade",
+        "grader.commands.audit",
         "grader.pipeline.run",
         # What workers do; `grader.pipeline.run` imports these just before the fork.
         "grader.probes.task",
         "grader.probes.saved",
+        "grader.audit.plan",
+        "grader.audit.execute",
+        "grader.audit.compare",
     ],
 )
 def test_nothing_that_is_loaded_before_the_fork_knows_an_answer(module: str) -> None:

@@ -31,6 +31,7 @@ _USED_FOR = {
     "metalearning-copypaste": "Meta-learning, part (g)",
     "autograder": "Saved outputs",
     "saved_model": "Saved model",
+    **{f"classifier-{number}": "Another saved model" for number in range(1, 5)},
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 
 from grader.intake.names import display_name, quoted
-from grader.intake.report import Note
+from grader.intake.report import CLASSIFIERS, Note
 
 _TENSOR_NAMES = {"autograder": "autograder", "saved_model": "maepretrained"}
 _TENSOR_HINTS = {"autograder": ("autograd", "grader"), "saved_model": ("pretrain", "mae")}
@@ -47,8 +47,9 @@ def choose_tensors(paths: Sequence[str], notes: list[Note]) -> tuple[dict[str, s
         best = max(left, key=lambda path: _resemblance(path, role, expected), default=None)
         if best is not None and _resemblance(best, role, expected) > 0:
             chosen[role] = best
-    idle = [path for path in paths if path not in chosen.values()]
-    unused = [path for path in idle if bare_stem(path) not in _HANDED_OUT]
+    idle = [path for path in paths if path not in chosen.values() and bare_stem(path) not in _HANDED_OUT]
+    chosen.update(zip(CLASSIFIERS, idle, strict=False))
+    unused = idle[len(CLASSIFIERS) :]
     if unused:
         listed = ", ".join(quoted(path) for path in unused[:5])
         notes.append(Note("left-out", f"Saved files that no question asks for were not used: {listed}."))

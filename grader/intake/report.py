@@ -18,7 +18,10 @@ from grader.wire import Message
 
 Bytes = npt.NDArray[np.uint8]
 
-ROLES = ("autograder", "saved_model")
+MAX_CLASSIFIERS = 4
+# Further saved files, which may be classifiers: they are known by what is in them, not by their names.
+CLASSIFIERS = tuple(f"classifier-{number}" for number in range(1, MAX_CLASSIFIERS + 1))
+ROLES = ("autograder", "saved_model", *CLASSIFIERS)
 NOTE_KINDS = (
     "archive",  # a zip that could not be read, or only in part
     "broken-cell",  # code that does not compile
@@ -45,7 +48,7 @@ MAX_NOTEBOOKS = 200
 MAX_FILE_BYTES = 64 * 2**20
 
 # What to allow the surveying worker's answer on the wire: as JSON, a character takes up to twelve bytes.
-SURVEY_CAPS = WireCaps(header_bytes=12 * MAX_CODE_CHARACTERS + 2**23, body_bytes=2 * MAX_FILE_BYTES, arrays=2)
+SURVEY_CAPS = WireCaps(header_bytes=12 * MAX_CODE_CHARACTERS + 2**23, body_bytes=3 * MAX_FILE_BYTES, arrays=len(ROLES))
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ class Intake:
         parts: part of the homework -> its code.
         modules: dotted module name -> source; every parent package of a dotted name is present, perhaps
             empty.
-        tensors: "autograder" and "saved_model", where handed in -> (bytes,) uint8, the file as it is.
+        tensors: "autograder", "saved_model" and the names of `CLASSIFIERS`, where handed in -> (bytes,) uint8, the
+            file as it is.
         used: (part or role, file) pairs: what was taken from where.
         notes: what the student should know about how the submission was read.
         runs: what each notebook shows of having been run.

@@ -81,7 +81,7 @@ def survey(
         A message for `report.read_survey`.
     """
     notes: list[Note] = []
-    contents = _contents(files, notes, caps)
+    contents = contents_of(files, notes, caps)
     documents = read_documents({path: data for path, data in contents.items() if _is_code(path)}, notes)
     tensors, used = choose_tensors([path for path in contents if suffix_of(path) in TENSOR_SUFFIXES], notes)
     parts = {}
@@ -126,7 +126,9 @@ def _is_code(path: str) -> bool:
     return suffix_of(path) in CODE_SUFFIXES
 
 
-def _contents(files: Mapping[str, bytes | memoryview], notes: list[Note], caps: Caps) -> dict[str, bytes | memoryview]:
+def contents_of(
+    files: Mapping[str, bytes | memoryview], notes: list[Note], caps: Caps
+) -> dict[str, bytes | memoryview]:
     """Return loose files and those out of zips, in a stable order; a loose file wins over one in a zip."""
     unpacked = Unpacked()
     for path in sorted(files):

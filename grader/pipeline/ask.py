@@ -151,6 +151,7 @@ class Asker:
             "lent": list(lent),
             "settings": dict(exam.settings),
             "device": self.device,
+            "memory_mib": self.memory_mib,
             "cases": [case.seed for case in exam.cases],
         }
         return Message("probe", meta, arrays)

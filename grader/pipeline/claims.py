@@ -2,7 +2,7 @@
 What a student's `autograder.pt` says, held against what their code does.
 
 Nothing in the file is proof of anything: the student wrote it. Agreement is shown, disagreement is a remark, and
-neither has points.
+neither has points. Accuracies are measured again where the site has CIFAR-10 and the student handed in the models.
 """
 
 from __future__ import annotations
@@ -20,6 +20,18 @@ from grader.checks.exam import Case, Check, Exam
 from grader.checks.tensors import to_arrays
 from grader.checks.vision import VISION_CHECKS
 from grader.feedback.text import code
+from grader.pipeline.accuracies import (
+    IMAGES_ON_CPU,
+    Measured,
+    NotMeasured,
+    State,
+    build_model,
+    describe,
+    draw_sample,
+    measure,
+    possible_claims,
+    to_state,
+)
 from grader.pipeline.ask import Asker
 from grader.probes import task
 from grader.sandbox.limits import Limits
@@ -33,6 +45,12 @@ OUTPUTS_CLAIM = "autograder.pt.claim"
 ACCURACIES_CLAIM = "accuracies.claim"
 # What the handout asks for on CIFAR-10.
 _THRESHOLDS = {"vit_acc": 0.65, "mae_linear_acc": 0.30, "mae_finetune_acc": 0.70}
+_UNKNOWN_KIND = "without `mae_pretrained.pt` a linear probe and a fine-tuned model cannot be told apart"
+_NOT_MEASURED = "These are your own figures; the grader has no CIFAR-10 here, so the grader has not measured them."
+_MEASURED = (
+    "These are your own figures. Where you handed in the classifier that belongs to one (its `state_dict()` in a `.pt` "
+    "file), the grader has measured it again on test images of CIFAR-10."
+)
 # In every public edition the handed-out cell stores random_masking's tuple under this key as well.
 _ALSO_ACCEPTED = {"restore_masked": "random_masking"}
 
@@ -40,8 +58,9 @@ _ALSO_ACCEPTED = {"restore_masked": "random_masking"}
 class Claims:
     """The content of one submission's autograder.pt, read in a worker when it is first needed."""
 
-    def __init__(self, asker: Asker) -> None:
+    def __init__(self, asker: Asker, cifar10: Path | None = None) -> None:
         self._asker = asker
+        self._cifar10 = cifar10
         self._saved: Arrays | Evidence | None = None
 
     def judge_outputs(self, time_limit_s: float) -> Evidence:
@@ -71,19 +90,57 @@ class Claims:
         return _outputs_evidence(agree, differ, unchecked, absent)
 
     def judge_accuracies(self, time_limit_s: float) -> Evidence:
-        """List the claimed accuracies beside what the handout asks for."""
+        """List the claimed accuracies beside what the handout asks for, and what measuring says of them."""
+        deadline = time.monotonic() + time_limit_s
         saved = self._read(time_limit_s)
         if isinstance(saved, Evidence):
             return saved
+        claims = {key: _number(saved.get(f"{key}/0")) for key in _THRESHOLDS}
+        measured = self._measure(deadline)
         lines, reached = [], True
         for key, threshold in _THRESHOLDS.items():
-            value = _number(saved.get(f"{key}/0"))
-            reached &= value is not None and value >= threshold
+            value = claims[key]
+            found = measured.get(key)
             said = "not in the file" if value is None else f"{value:.3f}"
-            lines.append(f"- `{key}`: {said} (asked: at least {threshold:.2f})")
-        remark = "These are your own figures; the grader has not measured them."
+            line = f"- `{key}`: {said} (asked: at least {threshold:.2f})"
+            if value is not None and self._cifar10 is not None:
+                line += f"; {_checked(value, found)}"
+            reached &= value is not None and value >= threshold and not _is_refuted(value, found)
+            lines.append(line)
+        remark = _MEASURED if self._cifar10 else _NOT_MEASURED
         verdict = Verdict.PASSED if reached else Verdict.FAILED
         return Evidence(verdict, ("\n".join(lines), remark), fraction=float(reached))
+
+    def _measure(self, deadline: float) -> dict[str, list[Measured] | str]:
+        """Return, for each claim with a model to it, what the models get, or why they could not be measured."""
+        found: dict[str, list[Measured] | str] = {}
+        if self._cifar10 is None:
+            return found
+        files = {role: file for role, file in self._asker.intake.tensors.items() if role != "autograder"}
+        states = {role: self._load_state(file, deadline) for role, file in files.items()}
+        models = [(state, model) for state in states.values() if (model := build_model(state)) is not None]
+        most = None if self._asker.device == "cuda" else IMAGES_ON_CPU
+        try:
+            sample = draw_sample(self._cifar10, generator=self._asker.generator(ACCURACIES_CLAIM), most=most)
+        except NotMeasured as reason:
+            return dict.fromkeys(_THRESHOLDS, str(reason))
+        for state, model in models:
+            keys = possible_claims(model, state, states.get("saved_model", {}))
+            try:
+                if len(keys) > 1:
+                    raise NotMeasured(_UNKNOWN_KIND)
+                measured = measure(model, sample, device=self._asker.device, deadline=deadline)
+                earlier = found.get(keys[0])
+                found[keys[0]] = [*(earlier if isinstance(earlier, list) else []), measured]
+            except NotMeasured as reason:
+                found.update({key: str(reason) for key in keys if key not in found})
+        return found
+
+    def _load_state(self, file: Array, deadline: float) -> State:
+        limits = Limits(wall_s=max(deadline - time.monotonic(), 1.0), memory_mib=self._asker.memory_mib)
+        outcome = self._asker.sandbox.run("load_checkpoint", Message("load", {}, {"file": file}), limits=limits)
+        message = outcome.message
+        return to_state(message.arrays) if message is not None and message.kind == task.ANSWER else {}
 
     def _read(self, time_limit_s: float) -> Arrays | Evidence:
         if self._saved is None:
@@ -127,6 +184,16 @@ class Claims:
             return None
         outputs = [answers[0].get(name) for name in case.expected]
         return [output for output in outputs if output is not None]
+
+
+def _checked(claim: float, found: list[Measured] | str | None) -> str:
+    if found is None:
+        return "not checkable: no saved classifier of the homework's shape was handed in for it"
+    return f"not checkable: {found}" if isinstance(found, str) else describe(claim, found)
+
+
+def _is_refuted(claim: float, found: list[Measured] | str | None) -> bool:
+    return isinstance(found, list) and all(measured.refutes(claim) for measured in found)
 
 
 _OUTPUT_CHECKS: dict[str, Check] = {check.function: check for check in VISION_CHECKS if check.aspect == "output"}

@@ -64,6 +64,7 @@ class Questions:
         device: "cpu" or "cuda".
         memory_mib: address space for each worker.
         given_modules: source of the modules that are handed out.
+        cifar10: the folder to which CIFAR-10 was unpacked, or None.
     """
 
     def __init__(
@@ -76,12 +77,13 @@ class Questions:
         device: str,
         memory_mib: int,
         given_modules: Mapping[str, str] | None = None,
+        cifar10: Path | None = None,
     ) -> None:
         # The same code in another packing gets the same inputs, so the same submission gets the same result.
         self._asker = Asker(
             sandbox, intake, given, secret + fingerprint(intake), device, memory_mib, given_modules or {}
         )
-        claims = Claims(self._asker)
+        claims = Claims(self._asker, cifar10)
         self._inspections: dict[str, Inspection] = {
             OUTPUTS_CLAIM: claims.judge_outputs,
             ACCURACIES_CLAIM: claims.judge_accuracies,

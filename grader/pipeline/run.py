@@ -60,6 +60,7 @@ class Settings:
         staff_tests: a Python file or folder with questions in the idiom of gradescope-utils, or None.
         on_step: called with a few words when something begins.
         profile: collects time and memory.
+        cifar10: the folder to which CIFAR-10 was unpacked, or None.
     """
 
     rubric: Rubric | Path
@@ -70,6 +71,7 @@ class Settings:
     staff_tests: Path | None = None
     on_step: Callable[[str], None] = lambda _: None
     profile: Profile = field(default_factory=Profile)
+    cifar10: Path | None = None
 
 
 @dataclass
@@ -170,13 +172,14 @@ def _tasks() -> dict[str, Any]:
     """Import what workers do; nothing in it knows an answer."""
     import torch
 
+    from grader.probes.checkpoint import load_checkpoint
     from grader.probes.saved import load_outputs
     from grader.probes.task import probe
 
     _import_early("sklearn.linear_model", "matplotlib.pyplot", "torch._dynamo")  # the last one is for torch.optim
     # One thread: nothing has to be started after the fork, and results do not depend on the number of cores.
     torch.set_num_threads(1)
-    return {"survey": _survey_task, "probe": probe, "load_outputs": load_outputs}
+    return {"survey": _survey_task, "probe": probe, "load_outputs": load_outputs, "load_checkpoint": load_checkpoint}
 
 
 def _import_early(*libraries: str) -> None:
@@ -220,6 +223,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
         secret=_read_secret(settings.secret_file),
         device=settings.device,
         memory_mib=settings.memory_mib,
+        cifar10=settings.cifar10,
         given_modules={path.stem: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))},
     )
     for index, question in enumerate(run.rubric.questions):

@@ -1,7 +1,7 @@
 """
 The task of a probing worker: build the student's namespace, run one probe on every case, send arrays home.
 
-Request: meta has probe, code, given, lent, settings, device and cases (a seed each); arrays are named
+Request: meta has probe, code, given, lent, settings, device, memory_mib and cases (a seed each); arrays are named
 "state/<parameter>", "<case>/<input>" and "<case>/cotangent/<output>". Answer: arrays named "<case>/<output>",
 "<case>/after/<input>" and "<case>/gradient/<input or parameter>"; a gradient that does not exist is not sent.
 Failure: meta as `failures.describe` gives it.
@@ -19,6 +19,7 @@ import torch
 from grader import wire
 from grader.probes import failures, metalearning, vision
 from grader.probes.case import Case, Result
+from grader.probes.device import prepare
 from grader.probes.lending import Lender, lent_functions
 from grader.probes.student import Code, load
 from grader.probes.values import to_array
@@ -45,7 +46,7 @@ def probe(request: wire.Message, connection: socket.socket) -> wire.Message:
 
 def _probe(request: wire.Message, connection: socket.socket) -> wire.Message:
     meta = request.meta
-    lender = Lender(connection, torch.device(meta["device"]))
+    lender = Lender(connection, prepare(meta["device"], memory_mib=meta["memory_mib"]))
     given = vars(load(_code(meta["given"]), {}).module) if meta["given"]["cells"] else {}
     student = load(_code(meta["code"]), {name: given[name] for name in meta["given_names"] if name in given})
     lendable = {**lent_functions(lender), **metalearning.lent_functions(lender, student)}

@@ -38,10 +38,14 @@ class Sandbox:
     Args:
         tasks: what workers can be asked to do, by name.
         cuda: whether workers use CUDA; memory is then watched from outside.
+        local_sockets: whether workers speak to processes of their own over AF_UNIX, as a notebook's client does.
+        readable: what workers may read beside the libraries.
     """
 
     tasks: Mapping[str, worker.Task]
     cuda: bool = False
+    local_sockets: bool = False
+    readable: tuple[Path, ...] = ()
     walls: Walls = field(init=False)
     _control: socket.socket = field(init=False)
     _zygote_pid: int = field(init=False)
@@ -52,7 +56,7 @@ class Sandbox:
 
     def __enter__(self) -> Sandbox:
         with contextlib.ExitStack() as stack:
-            self.walls = survey_machine(cuda=self.cuda)
+            self.walls = survey_machine(cuda=self.cuda, local_sockets=self.local_sockets, readable=self.readable)
             self._uids = stack.enter_context(UidBlock())
             self._folder = Path(tempfile.mkdtemp(prefix="grader-"))
             stack.callback(_remove, self._folder)

@@ -13,6 +13,8 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _RULE_PATH_BENEATH = 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _TRUNCATE = 1 << 14
+_IOCTL_DEVICE = 1 << 15
+_DEVICE_RIGHTS = _WRITE_FILE | _READ_FILE | _READ_DIR | _IOCTL_DEVICE
 _FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE  # the rest makes sense for folders only
 _READ_ONLY = _EXECUTE | _READ_FILE | _READ_DIR
 _HANDLED_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
@@ -26,13 +28,14 @@ def abi() -> int:
     return max(0, int(_libc().syscall(_CREATE_RULESET, None, 0, 1)))
 
 
-def restrict(*, readable: Sequence[Path], writable: Sequence[Path]) -> None:
+def restrict(*, readable: Sequence[Path], writable: Sequence[Path], devices: Sequence[Path] = ()) -> None:
     """
     Take every file from the calling process but those beneath the paths; no_new_privs must be set.
 
     Args:
         readable: files and folders that may be read and executed. One that is not there is left out.
         writable: files and folders in which everything may be done.
+        devices: device files, or folders of them, that may be read, written and given orders (ioctl).
 
     Raises:
         OSError: the kernel refused.
@@ -49,6 +52,8 @@ def restrict(*, readable: Sequence[Path], writable: Sequence[Path]) -> None:
             _allow(ruleset, path, _READ_ONLY & handled)
         for path in writable:
             _allow(ruleset, path, handled)
+        for path in devices:
+            _allow(ruleset, path, _DEVICE_RIGHTS & handled)
         _call(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
@@ -61,7 +66,7 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
         return
     try:
         if not path.is_dir():
-            rights &= _FILE_RIGHTS
+            rights &= _FILE_RIGHTS | _IOCTL_DEVICE
         _call(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, struct.pack("=Qi", rights, beneath), 0)
     finally:
         os.close(beneath)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import socket
 import tempfile
 
 _PR_SET_NO_NEW_PRIVS = 38
@@ -12,7 +13,7 @@ _SECCOMP_MODE_FILTER = 2
 
 # By reason. Each answers EPERM, so that a library that tries one falls back instead of dying.
 _DENIED = {
-    "the network and local services": "socket io_uring_setup io_uring_enter io_uring_register",
+    "a way round the rule about sockets": "io_uring_setup io_uring_enter io_uring_register",
     "other processes' memory and descriptors": (
         "ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp userfaultfd"
     ),
@@ -35,6 +36,9 @@ _DENIED = {
     ),
     "the machine's clock and name": "clock_settime settimeofday adjtimex sethostname setdomainname",
 }
+# A pair of these can be sent to an address or connected anew, to a service of the machine; a stream cannot.
+_CONNECTIONLESS = (socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_RDM, socket.SOCK_SEQPACKET)
+_KIND_MASK = 0xF
 _NAMESPACE_FLAGS = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
 
 
@@ -42,12 +46,16 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
-def compile_filter() -> bytes:
+def compile_filter(*, local_sockets: bool = False) -> bytes:
     """
     Return the filter as BPF instructions.
 
     Sockets of every family are denied together with io_uring: a filter that denies only AF_INET and AF_INET6 is
     bypassed through it, and a local socket by path may belong to a service of the machine.
+
+    Args:
+        local_sockets: admit sockets of the family AF_UNIX, by which a notebook's kernel is spoken to. The kernel
+            itself goes under the stricter filter before the first cell runs.
 
     Raises:
         ImportError, OSError: libseccomp is not there.
@@ -56,6 +64,12 @@ def compile_filter() -> bytes:
 
     compiled = pyseccomp.SyscallFilter(defaction=pyseccomp.ALLOW)
     denied = pyseccomp.ERRNO(errno.EPERM)
+    if local_sockets:
+        compiled.add_rule(denied, "socket", pyseccomp.Arg(0, pyseccomp.NE, socket.AF_UNIX))
+    else:
+        compiled.add_rule(denied, "socket")
+    for kind in _CONNECTIONLESS:
+        compiled.add_rule(denied, "socketpair", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _KIND_MASK, kind))
     for name in " ".join(_DENIED.values()).split():
         # Not every call exists on every architecture or in every version of libseccomp.
         if _known(pyseccomp, name):

@@ -37,6 +37,7 @@ class Walls:
         landlock: whether files off the list are out of reach.
         chroot: whether an empty folder becomes the root, in place of Landlock.
         limit_memory: whether the address space is limited (not with CUDA, which reserves a huge one).
+        readable: files and folders of the machine that may be read beside the libraries, such as a data set.
     """
 
     own_uid: bool
@@ -44,6 +45,7 @@ class Walls:
     landlock: bool
     chroot: bool
     limit_memory: bool
+    readable: tuple[Path, ...] = ()
 
     def describe(self) -> str:
         """One line for staff: what stands, and what is missing."""
@@ -59,9 +61,14 @@ class Walls:
         return f"Sandbox: {present}." + (f" MISSING HERE: {absent}." if absent else "")
 
 
-def survey_machine(*, cuda: bool) -> Walls:
+def survey_machine(*, cuda: bool, local_sockets: bool = False, readable: tuple[Path, ...] = ()) -> Walls:
     """
     Find out which walls this machine offers.
+
+    Args:
+        cuda: workers are to use a GPU.
+        local_sockets: workers speak to processes of their own over AF_UNIX.
+        readable: what workers may read beside the libraries.
 
     Raises:
         StaffError: the process is root and a wall that root must have is missing. Student code running as
@@ -69,7 +76,7 @@ def survey_machine(*, cuda: bool) -> Walls:
     """
     root = os.geteuid() == 0
     try:
-        seccomp = syscalls.compile_filter()
+        seccomp = syscalls.compile_filter(local_sockets=local_sockets)
     except (ImportError, OSError) as error:
         if root:
             raise StaffError(
@@ -84,6 +91,7 @@ def survey_machine(*, cuda: bool) -> Walls:
         landlock=has_landlock,
         chroot=root and not has_landlock,
         limit_memory=not cuda,
+        readable=readable,
     )
 
 
@@ -109,7 +117,12 @@ def raise_walls(walls: Walls, *, uid: int, scratch: Path, allowed: limits.Limits
     syscalls.forbid_new_privileges()
     os.chdir(scratch)
     if walls.landlock:
-        landlock.restrict(readable=_readable_paths(cuda=not walls.limit_memory), writable=[scratch])
+        cuda = not walls.limit_memory
+        landlock.restrict(
+            readable=[*_readable_paths(cuda=cuda), *walls.readable],
+            writable=[scratch],
+            devices=_gpu_devices() if cuda else [],
+        )
     elif walls.chroot:
         os.chroot(scratch)
         os.chdir("/")
@@ -125,5 +138,9 @@ def raise_walls(walls: Walls, *, uid: int, scratch: Path, allowed: limits.Limits
 
 def _readable_paths(*, cuda: bool) -> list[Path]:
     interpreter = [sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()]
-    cuda_devices = [str(path) for path in Path("/dev").glob("nvidia*")] + ["/proc", "/sys"] if cuda else []
-    return [Path(path) for path in dict.fromkeys([*interpreter, *_READABLE, *_DEVICES, *cuda_devices])]
+    described = ["/proc", "/sys"] if cuda else []  # the driver looks up the GPU and the limits of memory there
+    return [Path(path) for path in dict.fromkeys([*interpreter, *_READABLE, *_DEVICES, *described])]
+
+
+def _gpu_devices() -> list[Path]:
+    return sorted(Path("/dev").glob("nvidia*"))

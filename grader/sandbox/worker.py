@@ -22,6 +22,7 @@ Task = Callable[[wire.Message, socket.socket], wire.Message]
 READY = "ready"
 BROKEN_WALL = "broken-wall"
 OUT_OF_MEMORY = "out-of-memory"
+_REPEATABLE_SUMS = ":4096:8"  # without it cuBLAS may add in another order each time
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def work(connection: socket.socket, post: Post, walls: Walls, tasks: Mapping[str
     """
     try:
         _detach(connection)
-        _set_environment(post.scratch)
+        _set_environment(post.scratch, cuda=not walls.limit_memory)
         raise_walls(walls, uid=post.uid, scratch=post.scratch, allowed=post.limits)
     except BaseException as error:  # whatever it was: without walls this process must not go on
         wire.send(connection, wire.Message(BROKEN_WALL, {"error": f"{type(error).__name__}: {error}"}))
@@ -74,8 +75,12 @@ def _detach(connection: socket.socket) -> None:
     os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
 
 
-def _set_environment(scratch: Path) -> None:
+def _set_environment(scratch: Path, *, cuda: bool) -> None:
     home = str(scratch)
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = {"CUBLAS_WORKSPACE_CONFIG": _REPEATABLE_SUMS} if cuda else {}
+    if cuda and chosen is not None:
+        gpus["CUDA_VISIBLE_DEVICES"] = chosen
     os.environ.clear()
     os.environ.update(
         HOME=home,
@@ -84,5 +89,6 @@ def _set_environment(scratch: Path) -> None:
         LANG="C.UTF-8",
         MPLBACKEND="Agg",
         USER="student",
+        **gpus,
     )
     tempfile.tempdir = None  # what it was in our parent is no place that a worker may write to

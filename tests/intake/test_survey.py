@@ -221,14 +221,23 @@ def test_a_name_from_a_cell_that_is_not_run_is_explained(notebook: Notebook) -> 
     ],
 )
 def test_saved_files_are_found_by_name(autograder: str, model: str) -> None:
-    """Saved files are told apart by name, renamed and nested ones too; the rest is named in a note."""
+    """Saved files are told apart by name, renamed and nested ones too; four more are taken along as they are."""
     intake = take({autograder: b"A", model: b"M", "weights.pt": b"?"})
 
     assert {role: data.tobytes() for role, data in intake.tensors.items()} == {
         "autograder": b"A",
         "saved_model": b"M",
+        "classifier-1": b"?",
     }
-    assert "`weights.pt`" in intake.notes[0].text
+    assert ("classifier-1", "weights.pt") in intake.used
+
+
+def test_saved_files_over_the_number_that_is_looked_at_are_named_in_a_note() -> None:
+    """Real hand-ins hold a checkpoint for each epoch."""
+    intake = take({f"epoch{number}.pt": b"?" for number in range(6)})
+
+    assert set(intake.tensors) == {f"classifier-{number}" for number in range(1, 5)}
+    assert "`epoch4.pt`, `epoch5.pt`" in intake.notes[0].text
 
 
 def test_the_template_name_beats_a_fuller_copy() -> None:

@@ -46,6 +46,7 @@ def ask(
         "lent": [],
         "settings": dict(settings or {}),
         "device": "cpu",
+        "memory_mib": 256,
         "cases": [1],
     }
     inputs = {f"0/{key}": array for key, array in arrays.items()}

@@ -50,6 +50,7 @@ def ask(source: str, connection: socket.socket, *, probe_name: str = "patchify",
         "lent": [],
         "settings": {},
         "device": "cpu",
+        "memory_mib": 256,
         "cases": [1, 2],
     }
     return probe(wire.Message("probe", {**request, **meta}, arrays), connection)

@@ -535,7 +535,7 @@ def test_arrays_come_home_and_time_is_measured(run: Run) -> None:
 def test_root_without_seccomp_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where libseccomp is missing the sandbox does not start, and says what to install."""
 
-    def missing() -> bytes:
+    def missing(**_: object) -> bytes:
         raise ImportError("no libseccomp")
 
     monkeypatch.setattr(syscalls, "compile_filter", missing)

@@ -75,6 +75,21 @@ print(json.dumps([len(train), train.data[0][0, 0].tolist(), train.targets[:3], t
     ]
 
 
+def test_serves_the_binary_version_of_cifar10(tmp_path: Path) -> None:
+    """Records of a label and the three colours one after the other give the same images."""
+    inside = tmp_path / "cifar-10-batches-bin"
+    inside.mkdir()
+    record = np.concatenate([[7], np.repeat([1, 2, 3], 1024)]).astype(np.uint8)
+    for name in [f"data_batch_{number}" for number in range(1, 6)]:
+        np.stack([record, record]).tofile(inside / f"{name}.bin")
+    code = """
+train = torchvision.datasets.CIFAR10("./data")
+print(json.dumps([len(train), train.data[9][31, 31].tolist(), train.targets[9]]))
+"""
+
+    assert run(code, GRADER_CIFAR10=str(tmp_path)) == [10, [1, 2, 3], 7]
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [

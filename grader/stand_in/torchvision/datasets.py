@@ -1,7 +1,8 @@
 """
 Data sets in the place of torchvision's.
 
-GRADER_CIFAR10: the folder `cifar-10-batches-py` of CIFAR-10's python version, or the one above it.
+GRADER_CIFAR10: the folder `cifar-10-batches-py` of CIFAR-10's python version, or `cifar-10-batches-bin` of the binary
+one, or the one above it.
 GRADER_STAND_IN_IMAGES: how many images a data set holds at most; without it 640 digits, or all of CIFAR-10.
 """
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-_FOLDER = "cifar-10-batches-py"
+_FOLDERS = ("cifar-10-batches-bin", "cifar-10-batches-py")
 _TRAINING_FILES = tuple(f"data_batch_{number}" for number in range(1, 6))
 _CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 _TRAINING_DIGITS = 1437  # four fifths; the rest was written by other people, so it is a fair test
@@ -91,10 +92,15 @@ def _digits(*, train: bool) -> tuple[Images, list[int]]:
 
 def _read_cifar10(folder: Path, *, train: bool) -> tuple[Images, list[int]]:
     """Return the images and labels of the files that CIFAR-10's authors publish."""
-    inside = folder / _FOLDER if (folder / _FOLDER).is_dir() else folder
+    inside = next((folder / name for name in _FOLDERS if (folder / name).is_dir()), folder)
     pieces: list[Images] = []
     labels: list[int] = []
     for name in _TRAINING_FILES if train else ("test_batch",):
+        if (inside / f"{name}.bin").is_file():
+            records = np.fromfile(inside / f"{name}.bin", dtype=np.uint8).reshape(-1, 1 + 3 * _SIDE * _SIDE)
+            pieces.append(records[:, 1:].reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1))
+            labels += records[:, 0].tolist()
+            continue
         if not (inside / name).is_file():
             raise RuntimeError(f"GRADER_CIFAR10 names {folder}, but there is no {name} in it.")
         with (inside / name).open("rb") as file:

@@ -214,6 +214,7 @@ def test_the_solved_homework_agrees_with_itself(tmp_path: Path) -> None:
     )
 
     assert audit.notebooks[0].name == "MAE_student.ipynb"
+    assert [record.ended for record in audit.notebooks] == [""] * 4
     assert not [cell for record in audit.notebooks for cell in record.cells if cell.verdict in ("differs", "not run")]
     verdicts = {value.key: value.verdict for value in audit.saved}
     assert verdicts["MaskedAutoEncoder.forward_decoder"] == "same"

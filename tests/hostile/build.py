@@ -19,7 +19,7 @@ from grader.pipeline.claims import PUBLIC_VECTORS
 from grader.pipeline.questions import CHECKS
 from grader.release.modules import solved_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, template_notebook
-from grader.rubric import Question, load_rubric
+from grader.rubric import Question, Rubric, load_rubric
 from tests.hostile import made
 from tests.hostile.cases import ASKED, Row
 from tests.test_submissions import FOLDER, META_NOTEBOOKS, SOLVED, Case, body_edit, read_case
@@ -71,6 +71,11 @@ def perfect_files() -> dict[str, bytes]:
     files = {f"{name}.ipynb": notebook_bytes(notebook) for name, notebook in META_NOTEBOOKS.items()}
     files |= {name: source.encode() for name, source in solved_modules().items()}
     return {"MAE_student.ipynb": notebook_bytes(SOLVED), "autograder.pt": saved.getvalue(), **files}
+
+
+@functools.cache
+def _rubric() -> Rubric:
+    return load_rubric()
 
 
 @functools.cache
@@ -179,7 +184,7 @@ class Builder:
             getattr(made, row.made_by)(folder, variant, perfect_files())
 
     def _questions(self, row: Row) -> list[Question]:
-        every = load_rubric().questions
+        every = _rubric().questions
         if self._whole:
             return [q for q in every if q.aspect != "completion" and q.function[:17] != "meta_learning_reg"]
         asked = {*ASKED, *row.also_asked}

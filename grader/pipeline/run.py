@@ -199,6 +199,8 @@ def _tasks() -> dict[str, Any]:
     _import_early("sklearn.linear_model", "matplotlib.pyplot", "torch._dynamo")  # the last one is for torch.optim
     # One thread: nothing has to be started after the fork, and results do not depend on the number of cores.
     torch.set_num_threads(1)
+    # The first conversion to half precision asks what the processor can do, in files that workers may not read.
+    torch.ones(1).half()
     return {"survey": _survey_task, "probe": probe, "load_outputs": load_outputs}
 
 

@@ -32,6 +32,8 @@ from tests.testbed.container import ENVIRONMENT, run_in_container
 ROOT = Path(__file__).parents[2]
 SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+# Under a name of its own: Debian's package of certificates writes the usual file anew in the middle of setup.sh.
+_ROOM_CERTIFICATES = "/etc/ssl/this-machine.crt"
 _ROOM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -64,7 +66,7 @@ def told(what: str, command: list[str]) -> None:
 def environment() -> list[str]:
     """Return the prefix of a command that gets a container's variables, and those with which pip finds packages."""
     pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    variables = {"PATH": _ROOM_PATH, **ENVIRONMENT, **pip}
+    variables = {"PATH": _ROOM_PATH, **ENVIRONMENT, **pip, "PIP_CERT": _ROOM_CERTIFICATES}
     return ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
 
 
@@ -86,10 +88,11 @@ def lay_out(room: Path) -> None:
 @contextlib.contextmanager
 def furnished(room: Path) -> Iterator[None]:
     """Give the room names, certificates, /proc, and the folders from which pip takes packages; take them back."""
-    for path in (Path("/etc/resolv.conf"), Path("/etc/hosts"), Path("/etc/pip.conf"), _CERTIFICATES):
+    for path in (Path("/etc/resolv.conf"), Path("/etc/hosts"), Path("/etc/pip.conf")):
         if path.exists():
-            (room / path.relative_to("/")).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, room / path.relative_to("/"))
+    (room / "etc" / "ssl").mkdir(parents=True, exist_ok=True)
+    shutil.copy(_CERTIFICATES, room / _ROOM_CERTIFICATES.lstrip("/"))
     if Path("/etc/xdg/pip").exists():
         shutil.copytree("/etc/xdg/pip", room / "etc" / "xdg" / "pip", dirs_exist_ok=True)
     mounted = [_mount(["-t", "proc", "proc"], room / "proc")]

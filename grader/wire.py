@@ -60,7 +60,13 @@ class Caps:
 TRUSTING = Caps(header_bytes=64 * 1024 * 1024, body_bytes=256 * 1024 * 1024, arrays=100_000)
 
 
-def send(connection: socket.socket, message: Message, *, deadline: float | None = None) -> None:
+def send(
+    connection: socket.socket,
+    message: Message,
+    *,
+    deadline: float | None = None,
+    tick: Callable[[], None] | None = None,
+) -> None:
     """
     Write one message.
 
@@ -68,6 +74,7 @@ def send(connection: socket.socket, message: Message, *, deadline: float | None 
         connection: a connected stream socket.
         message: its arrays may have any memory layout; they travel in C order.
         deadline: `time.monotonic()` value after which to give up; None waits for ever.
+        tick: as for `receive`: a reader that does not read is busy with something else.
 
     Raises:
         WireError: an array has a dtype that may not travel.
@@ -83,10 +90,11 @@ def send(connection: socket.socket, message: Message, *, deadline: float | None 
         "ascii"
     )
     prefix = _PREFIX.pack(_MAGIC, len(header), sum(array.nbytes for array in buffers))
-    _send_all(connection, prefix + header, deadline)
+    wait = _Wait(connection, deadline, tick, select.POLLOUT)
+    _send_all(connection, prefix + header, wait)
     for array in buffers:
         if array.nbytes:
-            _send_all(connection, array.reshape(-1).view(np.uint8).data, deadline)
+            _send_all(connection, array.reshape(-1).view(np.uint8).data, wait)
 
 
 def receive(
@@ -180,9 +188,8 @@ def _parse_array(item: object) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
     return name, np.dtype(dtype).newbyteorder("<"), tuple(shape)
 
 
-def _send_all(connection: socket.socket, data: bytes | memoryview, deadline: float | None) -> None:
+def _send_all(connection: socket.socket, data: bytes | memoryview, wait: _Wait) -> None:
     view = memoryview(data)
-    wait = _Wait(connection, deadline, None, select.POLLOUT)
     while view:
         wait()
         try:

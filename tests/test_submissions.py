@@ -226,7 +226,8 @@ def read_case(path: Path) -> Case:
     return case
 
 
-CASES = [read_case(path) for path in sorted(FOLDER.glob("*/*.yaml"))]
+# The folders hostile and malformed have verdicts in their files: see tests/hostile.
+CASES = [read_case(path) for path in sorted(FOLDER.glob("*/*.yaml")) if path.parent.name.upper() in Verdict.__members__]
 
 
 def graded_rubric(keep: Callable[[Question], bool]) -> Rubric:

@@ -42,7 +42,8 @@ MASK = Tolerance(relative=0.0, kind="mask")
 INDEX = Tolerance(relative=0.0, kind="index")
 
 
-@np.errstate(over="ignore")  # a student's 1e300 is infinitely far off, and that is the right answer
+# A student's 1e300 is infinitely far off, and a float16 may hold a NaN that warns when it is copied: both are wrong.
+@np.errstate(over="ignore", invalid="ignore")
 def compare(student: Array | None, reference: Array, tolerance: Tolerance, *, name: str) -> str:
     """
     Return what is wrong with a student's array as one or two sentences, or an empty string.

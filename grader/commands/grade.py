@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -10,10 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from grader.errors import StaffError
+from grader.feedback.results import not_graded, write_results
 from grader.feedback.terminal import print_report
 from grader.pipeline.profile import Profile
-from grader.pipeline.run import SECRET_FILE, Settings, grade_submission, usual_staff_tests
+from grader.pipeline.run import SECRET_FILE, CutShort, Settings, grade_submission, usual_staff_tests
 from grader.rubric import DEFAULT_RUBRIC
+
+logger = logging.getLogger(__name__)
 
 
 def run_grading(
@@ -28,8 +33,11 @@ def run_grading(
     """
     Grade a submission, print progress, the table and, if asked, the profile.
 
+    From the first moment to the last a valid results.json stands in `out`: at first one that says that nothing was
+    graded, which also replaces one of an earlier run.
+
     Raises:
-        StaffError: no report could be written. Where one was, this returns, whatever the report says.
+        StaffError: nothing was judged. Where a report was written, this returns, whatever the report says.
     """
     if not submission.exists():
         raise StaffError(happened=f"There is no {submission}.", try_next="Name a zip, a notebook or a folder.")
@@ -46,12 +54,18 @@ def run_grading(
         cifar10=cifar10_folder(),
     )
     results = out / "results.json"
-    results.unlink(missing_ok=True)  # one of an earlier run must not pass for this one's
+    write_results(not_graded(), results)
+    nothing_graded = results.read_bytes()
+    signal.signal(signal.SIGTERM, _cut_short)
     try:
         print_report(grade_submission(submission, settings).judgements, console)
-    except StaffError as error:
-        if not results.exists():
+    except CutShort:
+        raise StaffError(happened="The run was ended before it began to grade.", try_next="Grade again.") from None
+    except Exception as error:
+        if results.read_bytes() == nothing_graded:
             raise
+        if not isinstance(error, StaffError):
+            logger.exception("the grader broke down")
         console.print(f"[red]{escape(str(error))}[/red] The report says what was not graded.", highlight=False)
     console.print(f"Written: {escape(str(results))}", highlight=False)
     if profile:
@@ -62,6 +76,12 @@ def cifar10_folder() -> Path | None:
     """Return the folder beside the environments in which setup.sh keeps CIFAR-10, or None where it does not."""
     folder = Path(sys.prefix).parent / "cifar10"
     return folder if any(folder.glob("*/.complete")) else None
+
+
+def _cut_short(*_: object) -> None:
+    """End the run at SIGTERM, which the platform sends before it ends what is left by force."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise CutShort
 
 
 def choose_device(device: str) -> str:

@@ -38,7 +38,8 @@ def build_results(
     """
     return {
         "score": round(sum(judgement.score for judgement in judgements), 4),
-        "execution_time": round(execution_time_s, 1),
+        # Whole seconds: how long something took says little then about hidden inputs.
+        "execution_time": round(execution_time_s),
         "output": summary(judgements, used=used, notes=notes),
         "output_format": "md",
         "visibility": "visible",
@@ -48,10 +49,35 @@ def build_results(
     }
 
 
+def not_graded() -> dict[str, Any]:
+    """Return the content of results.json while nothing is graded yet: what stays if the grader cannot even begin."""
+    return {
+        "score": 0,
+        "execution_time": 0,
+        "output": "**Not graded: the grader itself failed before it came to your submission.** This is not your "
+        "fault; your submission is kept, and the staff see that it has to be graded again.",
+        "output_format": "md",
+        "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "tests": [],
+        "extra_data": {"verdict": "INFRASTRUCTURE"},
+    }
+
+
 @functools.cache
 def _validator() -> jsonschema.Draft202012Validator:
     # Made once: jsonschema.validate would check the schema itself for every question again. A test does that.
     return jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+
+
+def validate_results(results: dict[str, Any]) -> None:
+    """
+    Hold the content of results.json against its schema.
+
+    Raises:
+        jsonschema.ValidationError: it is not what the schema promises.
+    """
+    _validator().validate(results)
 
 
 def write_results(results: dict[str, Any], path: Path) -> None:
@@ -62,7 +88,7 @@ def write_results(results: dict[str, Any], path: Path) -> None:
         jsonschema.ValidationError: the content is not what the schema promises; the old file stays.
         OSError: the file cannot be written; the old file stays.
     """
-    _validator().validate(results)
+    validate_results(results)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".results-")
     try:
@@ -70,7 +96,7 @@ def write_results(results: dict[str, Any], path: Path) -> None:
             json.dump(results, file, indent=1, ensure_ascii=True, allow_nan=False)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+            os.fchmod(file.fileno(), 0o644)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

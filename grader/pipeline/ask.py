@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import importlib.util
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
 from grader.intake.report import Code, Intake
+from grader.pipeline.budget import LEAST_S
 from grader.probes import task
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
@@ -52,7 +56,9 @@ class Asker:
     memory_mib: int
     given_modules: Mapping[str, str] = field(default_factory=dict)
 
-    def ask(self, check: Check, time_limit_s: float, *, unsound: frozenset[str]) -> tuple[Evidence, tuple[str, ...]]:
+    def ask(
+        self, check: Check, time_limit_s: float, *, unsound: frozenset[str], allowance_s: float | None = None
+    ) -> tuple[Evidence, tuple[str, ...]]:
         """
         Ask with the student's own helpers; where that fails and one of them is wrong, again with ours.
 
@@ -60,6 +66,7 @@ class Asker:
             check: how to ask and judge.
             time_limit_s: seconds that the student's code may take.
             unsound: functions of which something was found wrong.
+            allowance_s: seconds for both runs together; None does not bound them.
 
         Returns:
             The evidence, and the helpers that were lent.
@@ -67,12 +74,14 @@ class Asker:
         unavailable = self._unavailable(check)
         if unavailable is not None:
             return unavailable, ()
+        end = math.inf if allowance_s is None else time.monotonic() + allowance_s
         exam = check.prepare(self.generator(check.key))
         own = self.examine(check, exam, time_limit_s)
         lent = tuple(name for name in check.needs if name in unsound)
-        if own.passed or not lent:
+        left_s = end - time.monotonic()
+        if own.passed or not lent or left_s < LEAST_S:
             return own, ()
-        assisted = self.examine(check, exam, time_limit_s, lent=lent)
+        assisted = self.examine(check, exam, min(time_limit_s, left_s), lent=lent)
         if assisted.passed:
             return passed(), lent
         # What a run with our helpers printed or raised could carry their answers: the student reads only what
@@ -91,10 +100,8 @@ class Asker:
             return explain_failure(message.meta, function=check.function, not_run=not_run)
         if message.kind != task.ANSWER:
             return ended_early(Ending.BAD_ANSWER.name, "")
-        answers = read_answers(message, len(exam.cases))
-        evidence = check.judge(check, exam, answers)
         # What a run with our helpers gave says something about their answers: it is judged and no more.
-        return evidence if lent else _with_diagnosis(evidence, check, exam, answers)
+        return judge_answers(check, exam, read_answers(message, len(exam.cases)), diagnosing=not lent)
 
     def fetch(self, check: Check, exam: Exam, time_limit_s: float) -> list[CaseAnswer] | None:
         """Run the probe once and return what came home, unjudged; None if nothing did."""
@@ -174,6 +181,17 @@ def diagnose(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Misconc
     from grader.checks.misconceptions import diagnose as compare_with_known
 
     return compare_with_known(check, exam, answers)
+
+
+def judge_answers(check: Check, exam: Exam, answers: Sequence[CaseAnswer], *, diagnosing: bool) -> Evidence:
+    """
+    Judge what came home and, if asked, name the mistake that it shows.
+
+    Values may be anything that fits into their dtype: what overflows on the way to a verdict is wrong, and no news.
+    """
+    with np.errstate(all="ignore"):
+        evidence = check.judge(check, exam, answers)
+        return _with_diagnosis(evidence, check, exam, answers) if diagnosing else evidence
 
 
 def _near(code: Code, name: str) -> str | None:

@@ -93,15 +93,22 @@ class Questions:
         self._seen_unsound: set[str] = set()  # functions of which students see that something was found wrong
         self._wrong_values: dict[str, Question] = {}  # function -> the question that students see its values fail
 
-    def judge(self, question: Question, time_limit_s: float) -> Judgement:
-        """Ask and judge one question."""
+    def judge(self, question: Question, time_limit_s: float, *, allowance_s: float | None = None) -> Judgement:
+        """
+        Ask and judge one question.
+
+        Args:
+            question: from the rubric.
+            time_limit_s: seconds that one run of the student's code may take.
+            allowance_s: seconds for all runs of this question together; None does not bound them.
+        """
         if question.check in self._inspections:
             return Judgement(question, self._inspections[question.check](time_limit_s))
         check = CHECKS[question.check]
         if check.after and not (before := self._inspections[check.after](time_limit_s)).passed:
             return Judgement(question, replace(before, verdict=Verdict.MISSING))
         unsound = frozenset(name for name in check.needs if not self._sound.get(name, False))
-        evidence, lent = self._asker.ask(check, time_limit_s, unsound=unsound)
+        evidence, lent = self._asker.ask(check, time_limit_s, unsound=unsound, allowance_s=allowance_s)
         right_alone = evidence.passed and not lent
         self._sound[check.function] = self._sound.get(check.function, True) and right_alone
         if not question.hidden and not right_alone:

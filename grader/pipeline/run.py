@@ -21,6 +21,7 @@ from grader.intake.collect import collect
 from grader.intake.report import SURVEY_CAPS, Intake, read_survey
 from grader.intake.survey import answer as answer_survey
 from grader.intake.survey import ask as ask_survey
+from grader.pipeline.budget import LEAST_S, Budget
 from grader.pipeline.profile import Profile
 from grader.rubric import Question, Rubric, load_rubric
 from grader.sandbox.host import Sandbox
@@ -37,8 +38,17 @@ logger = logging.getLogger(__name__)
 SECRET_FILE = Path(__file__).parents[1] / "secret.key"
 STAFF_TESTS = Path(__file__).parents[1] / "staff_questions.py"
 TEMPLATES = Path(__file__).parents[2] / "student_templates"
+_CUT_SHORT = (
+    "Grading was ended from outside before it was through. What it did not come to says so; "
+    "nothing of that is your fault."
+)
 _SURVEY_LIMITS = Limits(wall_s=60.0, memory_mib=1024)
-_LEAST_S = 1.0  # with less than this left, a question is not begun
+
+
+class CutShort(BaseException):
+    """
+    The platform wants the run to end now. Whoever handles SIGTERM raises it; it must pass every `except Exception`.
+    """
 
 
 def usual_staff_tests() -> Path | None:
@@ -106,52 +116,65 @@ def grade_submission(path: Path, settings: Settings) -> Report:
     Raises:
         StaffError: nothing could be graded; results.json says so, and that it is not the student's fault.
     """
+    began = time.monotonic()
     with contextlib.ExitStack() as stack:
         try:
             with settings.profile.phase("sandbox"):
                 sandbox = stack.enter_context(Sandbox(_tasks(), cuda=settings.device == "cuda"))
-        except StaffError:
-            _Run(settings).give_up()
+        except Exception:  # a wall that is missing, a full disk, no memory: no student code is run
+            _Run(settings, began).give_up()
             raise
-        run = _Run(settings)  # reads the rubric: workers could see what was read before the fork
+        run = _Run(settings, began)  # reads the rubric: workers could see what was read before the fork
         run.write()
         run.report.extra_data["sandbox"] = sandbox.walls.describe()
         settings.on_step(sandbox.walls.describe())
         try:
             with settings.profile.watching(sandbox.zygote_pid):
                 _grade_in(sandbox, path, run)
+        except CutShort:
+            run.report.notes = [*run.report.notes, _CUT_SHORT]
         except Exception:  # whatever broke is ours: no question may look as if the student had failed it
             run.give_up()
             raise
-    run.write()
+    if not run.write():
+        raise StaffError(
+            happened=f"{settings.out / 'results.json'} could not be written at the end of the run.",
+            try_next="Make room on its disk and grade again: what stands there is not the whole report.",
+        )
     return run.report
 
 
 class _Run:
     """The growing report of one run."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, began: float) -> None:
         self.settings = settings
-        self.began = time.monotonic()
         rubric = settings.rubric
         self.rubric = load_rubric(rubric) if isinstance(rubric, Path) else rubric
+        self.budget = Budget(self.rubric.time_limit_s, began)
         self.report = Report([Judgement(question, Evidence(Verdict.NOT_RUN)) for question in self.rubric.questions])
         self.report.extra_data["device"] = settings.device
 
-    @property
-    def left_s(self) -> float:
-        """Seconds until our own deadline, which lies below the platform's."""
-        return self.rubric.time_limit_s - (time.monotonic() - self.began)
+    def write(self) -> bool:
+        """
+        Write results.json; where the disk is full or gone, the one before stays, and grading goes on.
 
-    def write(self) -> None:
+        Returns:
+            Whether it was written.
+        """
         results = build_results(
             self.report.judgements,
             used=self.report.used,
             notes=self.report.notes,
-            execution_time_s=time.monotonic() - self.began,
+            execution_time_s=self.budget.spent_s,
             extra_data=self.report.extra_data,
         )
-        write_results(results, self.settings.out / "results.json")
+        try:
+            write_results(results, self.settings.out / "results.json")
+        except OSError as error:
+            logger.error("results.json could not be written (%s); the one before it stays", error)
+            return False
+        return True
 
     def give_up(self) -> None:
         """Say of every question that is not graded yet that the grader failed, not the student."""
@@ -179,6 +202,8 @@ def _tasks() -> dict[str, Any]:
     _import_early("sklearn.linear_model", "matplotlib.pyplot", "torch._dynamo")  # the last one is for torch.optim
     # One thread: nothing has to be started after the fork, and results do not depend on the number of cores.
     torch.set_num_threads(1)
+    # The first conversion to half precision asks what the processor can do, in files that workers may not read.
+    torch.ones(1).half()
     return {"survey": _survey_task, "probe": probe, "load_outputs": load_outputs, "load_checkpoint": load_checkpoint}
 
 
@@ -227,13 +252,14 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
         given_modules={path.stem: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))},
     )
     for index, question in enumerate(run.rubric.questions):
-        if run.left_s < _LEAST_S:
+        allowance_s = run.budget.allowance_s(question, run.rubric.questions[index + 1 :])
+        if min(allowance_s, run.budget.left_s) < LEAST_S:
             continue
         settings.on_step(f"{question.number} {question.title}")
         with settings.profile.phase(f"question {question.number}"):
-            run.report.judgements[index] = _judge(questions, question, min(question.time_limit_s, run.left_s))
+            run.report.judgements[index] = _judge(questions, question, allowance_s)
         run.write()
-    if settings.staff_tests is not None and run.left_s >= _LEAST_S:
+    if settings.staff_tests is not None and run.budget.left_s >= LEAST_S:
         run.report.judgements += _judge_staff_tests(questions, settings.staff_tests)
 
 
@@ -250,9 +276,9 @@ def _judge_staff_tests(questions: Questions, path: Path) -> list[Judgement]:
         return [Judgement(question, Evidence(Verdict.INFRASTRUCTURE))]
 
 
-def _judge(questions: Questions, question: Question, time_limit_s: float) -> Judgement:
+def _judge(questions: Questions, question: Question, allowance_s: float) -> Judgement:
     try:
-        return questions.judge(question, time_limit_s)
+        return questions.judge(question, min(question.time_limit_s, allowance_s), allowance_s=allowance_s)
     except StaffError:
         raise
     except Exception:  # a fault of ours in one question must not cost the others

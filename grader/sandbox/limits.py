@@ -46,6 +46,8 @@ def apply(limits: Limits, *, memory: bool) -> None:
     _lower(resource.RLIMIT_FSIZE, limits.file_mib * _MIB)
     _lower(resource.RLIMIT_NOFILE, 256)
     _lower(resource.RLIMIT_CORE, 0)
+    for kind in (resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE):
+        _lower(kind, 0)  # no pinned memory, no queues that outlive it, no priority over the grader
     if memory:
         _lower(resource.RLIMIT_AS, _address_space_bytes() + limits.memory_mib * _MIB)
 

@@ -22,8 +22,10 @@ _READABLE = (
     "/etc/fonts",
     "/etc/mime.types",
 )
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_DEVICES = ("/dev/random", "/dev/urandom")
+_WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")  # honest code opens os.devnull to be silent
 _OOM_SCORE = "1000"
+_GRADER = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Walls:
             "no new privileges": True,
             "seccomp": self.seccomp is not None,
             "chroot" if self.chroot else "Landlock": self.chroot or self.landlock,
+            "address space limit": self.limit_memory,
         }
         present = ", ".join(name for name, stands in standing.items() if stands)
         absent = ", ".join(name for name, stands in standing.items() if not stands)
@@ -84,7 +87,8 @@ def survey_machine(*, cuda: bool, local_sockets: bool = False, readable: tuple[P
                 try_next="Install the Debian package libseccomp2 and run setup.sh again.",
             ) from error
         seccomp = None
-    has_landlock = landlock.abi() > 0
+    # Landlock opens whole folders of libraries; where the grader itself lies in one of them, it would be open too.
+    has_landlock = landlock.abi() > 0 and not _lies_beneath(_readable_paths(cuda=cuda))
     return Walls(
         own_uid=root,
         seccomp=seccomp,
@@ -95,7 +99,7 @@ def survey_machine(*, cuda: bool, local_sockets: bool = False, readable: tuple[P
     )
 
 
-def raise_walls(walls: Walls, *, uid: int, scratch: Path, allowed: limits.Limits) -> None:
+def raise_walls(walls: Walls, *, uid: int, scratch: Path, allowed: limits.Limits, zygote_pid: int) -> None:
     """
     Shut the calling process in, for good.
 
@@ -107,6 +111,7 @@ def raise_walls(walls: Walls, *, uid: int, scratch: Path, allowed: limits.Limits
         uid: the numeric user and group that the process becomes, where `walls.own_uid`.
         scratch: the one folder in which it may write; it becomes the current folder.
         allowed: its resource limits.
+        zygote_pid: its parent, with which it ends.
 
     Raises:
         OSError: a wall could not be raised. The caller must end the process.
@@ -120,7 +125,7 @@ def raise_walls(walls: Walls, *, uid: int, scratch: Path, allowed: limits.Limits
         cuda = not walls.limit_memory
         landlock.restrict(
             readable=[*_readable_paths(cuda=cuda), *walls.readable],
-            writable=[scratch],
+            writable=[scratch, *map(Path, _WRITABLE_DEVICES)],
             devices=_gpu_devices() if cuda else [],
         )
     elif walls.chroot:
@@ -132,8 +137,36 @@ def raise_walls(walls: Walls, *, uid: int, scratch: Path, allowed: limits.Limits
         os.setresuid(uid, uid, uid)
         if os.getresuid() != (uid, uid, uid) or os.getresgid() != (uid, uid, uid) or os.getgroups():
             raise PermissionError("the user or the groups were not dropped")
+        syscalls.stay_visible()
+    syscalls.end_with_parent()  # here, because a change of user clears it
+    if os.getppid() != zygote_pid:
+        raise ProcessLookupError("the zygote ended meanwhile")
     if walls.seccomp is not None:
         syscalls.install_filter(walls.seccomp)
+
+
+def missing_around(walls: Walls, pid: int, uid: int) -> list[str]:
+    """
+    Return which walls do not stand around a worker that says that they do: seen from outside, in /proc.
+
+    Args:
+        walls: which ought to stand.
+        pid: the worker, before it has seen its task.
+        uid: the only user and group that it may have.
+    """
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+    expected: dict[str, list[str]] = {"NoNewPrivs": ["1"]}
+    if walls.own_uid:
+        expected |= {"Uid": [str(uid)] * 4, "Gid": [str(uid)] * 4, "Groups": []}
+        expected |= {name: ["0" * 16] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")}
+    if walls.seccomp is not None:
+        expected |= {"Seccomp": ["2"]}
+    return [name for name, value in expected.items() if status.get(name) != value]
+
+
+def _lies_beneath(folders: list[Path]) -> bool:
+    return any(_GRADER.is_relative_to(folder.resolve()) for folder in folders)
 
 
 def _readable_paths(*, cuda: bool) -> list[Path]:

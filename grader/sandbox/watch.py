@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import stat
 from pathlib import Path
 
+from grader.sandbox.accounting import anonymous_bytes, held_by
 from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending
 from grader.sandbox.sweep import processes_of
@@ -44,7 +43,9 @@ class Watch:
         self._uid = uid
         self._scratch = scratch
         self._limits = limits
-        self._shared_bytes = _anonymous_bytes(zygote_pid)
+        self._shared_bytes = anonymous_bytes(zygote_pid)
+        self._hidden: set[int] = set()
+        self._nameless_bytes = 0
         self._ticks = 0
 
     def __call__(self) -> None:
@@ -55,20 +56,26 @@ class Watch:
             LimitExceeded: it used more than it may.
         """
         self._ticks += 1
-        written = self._scratch_bytes()
         if self._ticks % _PROCESSES_EVERY == 0:
-            pids = [self._pid] if self._uid is None else list(processes_of(self._uid))
-            written += _deleted_bytes(pids)
-            used = sum(max(0, _anonymous_bytes(pid) - self._shared_bytes) for pid in pids)
-            if used > (self._limits.memory_mib + _SLACK_MIB) * _MIB:
-                raise LimitExceeded(Ending.MEMORY, f"more than {self._limits.memory_mib} MiB in all its processes")
-        if written > self._limits.scratch_mib * _MIB:
+            self._look_at_processes()
+        if self._scratch_bytes() + self._nameless_bytes > self._limits.scratch_mib * _MIB:
             raise LimitExceeded(Ending.DISK, f"more than {self._limits.scratch_mib} MiB of files")
+
+    def _look_at_processes(self) -> None:
+        pids = [self._pid] if self._uid is None else list(processes_of(self._uid))
+        held = held_by(pids, self._uid)
+        used = sum(held.buffers.values()) + sum(max(0, anonymous_bytes(pid) - self._shared_bytes) for pid in pids)
+        if used > (self._limits.memory_mib + _SLACK_MIB) * _MIB:
+            raise LimitExceeded(Ending.MEMORY, f"more than {self._limits.memory_mib} MiB in all its processes")
+        if self._hidden & held.hidden:  # once may be the moment in which a process starts a program
+            raise LimitExceeded(Ending.DISK, "a process that hides which files it holds")
+        self._hidden = held.hidden
+        self._nameless_bytes = sum(held.nameless.values())
 
     def _scratch_bytes(self) -> int:
         entries = 0
         total = 0
-        for folder, _, names in os.walk(self._scratch, onerror=_refuse_depth):
+        for folder, _, names in os.walk(self._scratch, onerror=_refuse_what_is_hidden):
             entries += 1 + len(names)
             if entries > self._limits.scratch_entries:
                 raise LimitExceeded(Ending.DISK, f"more than {self._limits.scratch_entries} files")
@@ -76,37 +83,17 @@ class Watch:
         return total
 
 
-def _refuse_depth(error: OSError) -> None:
-    """End a worker that hides files where a path is too long to follow; what went meanwhile is no fault."""
+def _refuse_what_is_hidden(error: OSError) -> None:
+    """End a worker that hides files, too deep or (without root) in a closed folder; what went meanwhile is no fault."""
     if error.errno == errno.ENAMETOOLONG:
         raise LimitExceeded(Ending.DISK, "folders too deep")
+    if error.errno == errno.EACCES:
+        raise LimitExceeded(Ending.DISK, "folders that cannot be looked into")
 
 
 def _size(path: Path) -> int:
     try:
         return path.lstat().st_blocks * 512
     except OSError as error:
-        _refuse_depth(error)
+        _refuse_what_is_hidden(error)
         return 0  # it went between listing and looking
-
-
-def _deleted_bytes(pids: list[int]) -> int:
-    """Bytes of files that have no name any more but are still open somewhere, each counted once."""
-    sizes: dict[tuple[int, int], int] = {}
-    for pid in pids:
-        # Processes and descriptors come and go while we look.
-        with contextlib.suppress(OSError):
-            for descriptor in os.listdir(f"/proc/{pid}/fd"):
-                with contextlib.suppress(OSError):
-                    status = os.stat(f"/proc/{pid}/fd/{descriptor}")
-                    if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
-                        sizes[status.st_dev, status.st_ino] = status.st_blocks * 512
-    return sum(sizes.values())
-
-
-def _anonymous_bytes(pid: int) -> int:
-    """Resident memory of a process that is no file's; what a fork shares with its parent is in it."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        resident = Path(f"/proc/{pid}/status").read_text().partition("RssAnon:")[2]
-        return int(resident.split()[0]) * 1024 if resident else 0
-    return 0

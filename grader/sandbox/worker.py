@@ -33,6 +33,7 @@ class Post:
     uid: int
     scratch: Path
     limits: Limits
+    zygote_pid: int
 
 
 def work(connection: socket.socket, post: Post, walls: Walls, tasks: Mapping[str, Task]) -> NoReturn:
@@ -45,7 +46,7 @@ def work(connection: socket.socket, post: Post, walls: Walls, tasks: Mapping[str
     try:
         _detach(connection)
         _set_environment(post.scratch, cuda=not walls.limit_memory)
-        raise_walls(walls, uid=post.uid, scratch=post.scratch, allowed=post.limits)
+        raise_walls(walls, uid=post.uid, scratch=post.scratch, allowed=post.limits, zygote_pid=post.zygote_pid)
     except BaseException as error:  # whatever it was: without walls this process must not go on
         wire.send(connection, wire.Message(BROKEN_WALL, {"error": f"{type(error).__name__}: {error}"}))
         os._exit(1)

@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +21,9 @@ from grader.sandbox import sweep, worker
 from grader.sandbox.limits import Limits
 from grader.sandbox.walls import Walls
 
-_NOT_SWEPT = -1
-_EXIT_S = 1.0  # a process closes its descriptors a little before it can be waited for
+NOT_SWEPT = -1
+FAILED = "failed"
+_EXITING = 0x4  # PF_EXITING of the kernel's flags in /proc/<pid>/stat
 
 
 @dataclass
@@ -47,25 +47,32 @@ def serve(
     try:
         while True:
             order = wire.receive(control, wire.Caps())
-            answer = {"start": _start, "end": _end}[order.kind](zygote, order)
-            wire.send(control, answer)
+            wire.send(control, _carry_out(zygote, order))
     except (EOFError, OSError):
         for pid in list(zygote.uids):
-            _end(zygote, wire.Message("end", {"pid": pid, "expect_gone": False}))
+            _carry_out(zygote, wire.Message("end", {"pid": pid}))
         # The trusted process removes the folder itself, unless it was killed.
         subprocess.run(["/bin/rm", "-rf", "--one-file-system", "--", str(zygote.folder)], check=False)
     os._exit(0)
 
 
+def _carry_out(zygote: _Zygote, order: wire.Message) -> wire.Message:
+    """Do as ordered; where the machine has no process or memory left for one order, the next may find some."""
+    try:
+        return {"start": _start, "end": _end}[order.kind](zygote, order)
+    except (OSError, MemoryError) as error:
+        return wire.Message(FAILED, {"error": f"{type(error).__name__}: {error}"})
+
+
 def _start(zygote: _Zygote, order: wire.Message) -> wire.Message:
     _, descriptors, _, _ = socket.recv_fds(zygote.control, 1, 1)
-    connection = socket.socket(fileno=descriptors[0])
     uid = order.meta["uid"]
-    post = worker.Post(order.meta["task"], uid, Path(order.meta["scratch"]), Limits(**order.meta["limits"]))
-    pid = os.fork()
-    if pid == 0:
-        worker.work(connection, post, zygote.walls, zygote.tasks)
-    connection.close()
+    limits = Limits(**order.meta["limits"])
+    post = worker.Post(order.meta["task"], uid, Path(order.meta["scratch"]), limits, os.getpid())
+    with socket.socket(fileno=descriptors[0]) as connection:
+        pid = os.fork()
+        if pid == 0:
+            worker.work(connection, post, zygote.walls, zygote.tasks)
     zygote.uids[pid] = uid
     return wire.Message("started", {"pid": pid})
 
@@ -73,7 +80,7 @@ def _start(zygote: _Zygote, order: wire.Message) -> wire.Message:
 def _end(zygote: _Zygote, order: wire.Message) -> wire.Message:
     pid = order.meta["pid"]
     uid = zygote.uids.pop(pid)
-    ended_itself = _has_ended(pid, patience_s=_EXIT_S if order.meta["expect_gone"] else 0.0)
+    ended_itself = _is_ending(pid)
     os.kill(pid, signal.SIGKILL)
     _, status, usage = os.wait4(pid, 0)
     try:
@@ -84,7 +91,7 @@ def _end(zygote: _Zygote, order: wire.Message) -> wire.Message:
             spare=zygote.uids,
         )
     except OSError:  # also TimeoutError: one uid that cannot be cleared must not cost the later questions
-        left = _NOT_SWEPT
+        left = NOT_SWEPT
     return wire.Message(
         "ended",
         {
@@ -95,11 +102,12 @@ def _end(zygote: _Zygote, order: wire.Message) -> wire.Message:
     )
 
 
-def _has_ended(pid: int, *, patience_s: float) -> bool:
-    """Whether a worker has ended by itself; it stays to be waited for."""
-    deadline = time.monotonic() + patience_s
-    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.002)
-    return True
+def _is_ending(pid: int) -> bool:
+    """
+    Whether a worker has ended, or is about to, without our doing: a signal says something about it only then.
+
+    A process closes its descriptors a little before it can be waited for. One that closed them by hand is not
+    ending, and gets no time to go on.
+    """
+    state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return state in "ZX" or bool(int(fields[5]) & _EXITING)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -10,11 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-import textwrap
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,73 +20,12 @@ from grader.errors import StaffError
 from grader.sandbox import landlock, syscalls
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
-from grader.sandbox.outcome import Ending, Outcome
+from grader.sandbox.outcome import Ending
 from grader.sandbox.walls import survey_machine
+from tests.sandbox.hostile_code import Run, answer_of, gains, living_uids, needs_root, run_source
 
 ROOT = Path(__file__).parents[2]
-SECRET = "a token of the platform"  # it stands for one
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a worker a uid of its own")
 pytestmark = needs_root
-
-Run = Callable[..., Outcome]
-
-
-def run_source(request: wire.Message, connection: socket.socket) -> wire.Message:
-    """Be hostile code: run the request's source, send its `answer` home."""
-    space: dict[str, Any] = {"connection": connection, "given": request.meta.get("given"), "answer": {}}
-    exec(request.meta["source"], space)
-    return wire.Message("answer", space["answer"], space.get("arrays", {}))
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Return a sandbox whose parent has a secret in its environment and a file of root's open."""
-    read_only = os.open("/etc/shadow", os.O_RDONLY)
-    os.set_inheritable(read_only, True)
-    os.environ["PLATFORM_TOKEN"] = SECRET
-    try:
-        with Sandbox({"source": run_source}) as started:
-            yield started
-    finally:
-        del os.environ["PLATFORM_TOKEN"]
-        os.close(read_only)
-
-
-@pytest.fixture
-def run(sandbox: Sandbox) -> Run:
-    """Return a function that has a fresh worker run some source."""
-
-    def run_it(source: str, *, given: object = None, wall_s: float = 5.0, **options: Any) -> Outcome:
-        limits = Limits(wall_s=wall_s, memory_mib=options.pop("memory_mib", 256))
-        meta = {"source": textwrap.dedent(source), "given": given}
-        return sandbox.run("source", wire.Message("run", meta), limits=limits, **options)
-
-    return run_it
-
-
-def answer_of(outcome: Outcome) -> dict[str, Any]:
-    """Return what a worker that came to an answer said."""
-    assert outcome.ending is Ending.ANSWERED, outcome
-    assert outcome.message is not None
-    return outcome.message.meta
-
-
-def living_uids() -> set[int]:
-    """Return the real uids of all living processes."""
-    uids = set()
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            uids.add(int(status.read_text().partition("Uid:")[2].split()[0]))
-    return uids
-
-
-def gains(attempt: str) -> str:
-    """Return source that answers {"error": <name>} for what an attempt raises, {"got": …} otherwise."""
-    return (
-        "import os, socket\ntry:\n"
-        f"    answer['got'] = repr({attempt})\n"
-        "except OSError as error:\n    answer['error'] = type(error).__name__\n"
-    )
 
 
 # Its own uid.

@@ -197,7 +197,7 @@ def test_the_report_is_written_by_its_schema(audit: Audit, tmp_path: Path) -> No
 def test_the_time_for_all_cells_is_bounded(tmp_path: Path) -> None:
     """What is left when the time is used up is listed as not begun."""
     write_notebook(tmp_path / "slow.ipynb", [("while True: pass", ""), ("print(1)", "1\n"), ("print(2)", "2\n")])
-    audit = audit_submission(tmp_path, Settings(cell_limit_s=30.0, budget_s=1.0))
+    audit = audit_submission(tmp_path, Settings(cell_limit_s=30.0, budget_s=8.0))
 
     cells = cells_of(audit, "slow.ipynb")
     assert [cell.status for cell in cells.values()] == ["TIMEOUT", "OUT_OF_BUDGET", "OUT_OF_BUDGET"]

@@ -36,7 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "grader.feedback": {"grader.verdicts", "grader.rubric", "grader.errors"},
     "grader.pipeline": BELOW_PIPELINE,
     "grader.release": {"grader.errors", "grader.rubric", "grader.pipeline", "reference"},
-    "grader.commands": {*BELOW_PIPELINE, "grader.pipeline", "grader.release"},
+    "grader.trust": {*BELOW_PIPELINE, "grader.pipeline", "grader.release"},
+    "grader.commands": {*BELOW_PIPELINE, "grader.pipeline", "grader.release", "grader.trust"},
     "grader.__main__": {"grader.commands", "grader.errors"},
 }
 # The zygote is forked off before any of these comes in: the answers are never in the room.

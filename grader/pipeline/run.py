@@ -107,20 +107,34 @@ def grade_submission(path: Path, settings: Settings) -> Report:
     with contextlib.ExitStack() as stack:
         try:
             with settings.profile.phase("sandbox"):
-                sandbox = stack.enter_context(Sandbox(_tasks(), cuda=settings.device == "cuda"))
+                sandbox = stack.enter_context(open_sandbox(settings.device))
         except StaffError:
             _Run(settings).give_up()
             raise
-        run = _Run(settings)  # reads the rubric: workers could see what was read before the fork
-        run.write()
-        run.report.extra_data["sandbox"] = sandbox.walls.describe()
-        settings.on_step(sandbox.walls.describe())
-        try:
-            with settings.profile.watching(sandbox.zygote_pid):
-                _grade_in(sandbox, path, run)
-        except Exception:  # whatever broke is ours: no question may look as if the student had failed it
-            run.give_up()
-            raise
+        return grade_inside(sandbox, path, settings)
+
+
+def open_sandbox(device: str) -> Sandbox:
+    """Return a sandbox, not entered yet, whose workers do what grading needs; errors are those of entering it."""
+    return Sandbox(_tasks(), cuda=device == "cuda")
+
+
+def grade_inside(sandbox: Sandbox, path: Path, settings: Settings) -> Report:
+    """
+    Grade in a sandbox that stands already: what is the same for every submission is then not done again.
+
+    Arguments, the result and errors are those of `grade_submission`; `settings.device` is the sandbox's.
+    """
+    run = _Run(settings)  # reads the rubric: workers could see what was read before the fork
+    run.write()
+    run.report.extra_data["sandbox"] = sandbox.walls.describe()
+    settings.on_step(sandbox.walls.describe())
+    try:
+        with settings.profile.watching(sandbox.zygote_pid):
+            _grade_in(sandbox, path, run)
+    except Exception:  # whatever broke is ours: no question may look as if the student had failed it
+        run.give_up()
+        raise
     run.write()
     return run.report
 

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from grader.feedback.results import build_results, write_results
 from grader.feedback.text import plain
 from grader.feedback.words import Judgement
 from grader.intake.collect import collect
-from grader.intake.report import SURVEY_CAPS, Intake, read_survey
+from grader.intake.report import SURVEY_CAPS, Code, Intake, read_survey
 from grader.intake.survey import answer as answer_survey
 from grader.intake.survey import ask as ask_survey
 from grader.pipeline.profile import Profile
@@ -212,16 +212,14 @@ def _survey_task(request: Message, _: socket.socket) -> Message:
 def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     settings = run.settings
     with settings.profile.phase("reference"):
-        from grader.pipeline.ask import GIVEN_NAMES
         from grader.pipeline.questions import Questions, check_rubric, wanted_names
 
         check_rubric(run.rubric)
     settings.on_step(f"Reading {plain(path.name)}")
     with settings.profile.phase("intake"):
         try:
-            intake = _survey(sandbox, path, wanted_names())
-            vision = {"vision": (*wanted_names()["vision"], *GIVEN_NAMES)}
-            given = _survey(sandbox, TEMPLATES / "MAE_student.ipynb", vision).parts["vision"]
+            intake = survey(sandbox, path, wanted_names())
+            given = survey_given(sandbox)
         except SubmissionError as error:
             run.fill(Verdict.MISSING, error.happened, try_next=error.try_next)
             return
@@ -234,7 +232,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
         secret=_read_secret(settings.secret_file),
         device=settings.device,
         memory_mib=settings.memory_mib,
-        given_modules={path.stem: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))},
+        given_modules=given_modules(),
     )
     for index, question in enumerate(run.rubric.questions):
         if run.left_s < _LEAST_S:
@@ -270,7 +268,32 @@ def _judge(questions: Questions, question: Question, time_limit_s: float) -> Jud
         return Judgement(question, Evidence(Verdict.INFRASTRUCTURE))
 
 
-def _survey(sandbox: Sandbox, path: Path, wanted: dict[str, tuple[str, ...]]) -> Intake:
+def survey_given(sandbox: Sandbox) -> Code:
+    """Return the vision template's own definitions, for a student whose copy is lost."""
+    from grader.pipeline.ask import GIVEN_NAMES
+    from grader.pipeline.questions import wanted_names
+
+    wanted = {"vision": (*wanted_names()["vision"], *GIVEN_NAMES)}
+    return survey(sandbox, TEMPLATES / "MAE_student.ipynb", wanted).parts["vision"]
+
+
+def given_modules() -> dict[str, str]:
+    """Return the source of the modules that are handed out, by name."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))}
+
+
+def survey(sandbox: Sandbox, path: Path, wanted: Mapping[str, tuple[str, ...]]) -> Intake:
+    """
+    Find what was handed in.
+
+    Args:
+        sandbox: where files are unpacked and parsed.
+        path: a zip, a notebook or a folder.
+        wanted: for each part of the homework, the names to look for.
+
+    Raises:
+        SubmissionError: it cannot be read.
+    """
     collected = collect(path)
     outcome = sandbox.run("survey", ask_survey(collected.files, wanted), limits=_SURVEY_LIMITS, caps=SURVEY_CAPS)
     if outcome.message is None:

@@ -55,6 +55,7 @@ VISION_NOTEBOOK = "MAE_student"
 META_NOTEBOOKS = ("metalearning-part0", "metalearning-part1", "metalearning-part2")
 Replacements = Sequence[Mapping[str, str]]
 
+_FOLDER = Path(__file__).parents[2] / "tests" / "submissions"
 _NEEDS = {check.function: check.needs for check in VISION_CHECKS}
 _ASPECTS = tuple(sorted({check.aspect for check in VISION_CHECKS}))
 _BYSTANDERS = {"unpatchify", "restore_masked"}
@@ -211,6 +212,12 @@ def half_questions(*, meta: bool) -> tuple[Question, ...]:
     if meta:
         return tuple(question for question in questions if question.part == "metalearning")
     return tuple(question for question in questions if question.function in _NEEDS)
+
+
+def known_cases(*verdicts: Verdict) -> list[Case]:
+    """Return the cases of tests/submissions with these verdicts; none where this is no checkout."""
+    paths = [path for verdict in verdicts for path in sorted((_FOLDER / verdict.name.lower()).glob("*.yaml"))]
+    return [read_case(path) for path in paths]
 
 
 def read_case(path: Path) -> Case:

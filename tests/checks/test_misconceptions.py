@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from grader.checks.compare import VALUES, relative_error
+from grader.checks.compare import relative_error
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.checks.misconceptions import CATALOGUE, Misconception, diagnose, diagnosis
 from grader.checks.misconceptions.calls import build_module, call
@@ -44,10 +44,10 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "MaskedAutoEncoder.forward_encoder_representation": MaskedAutoEncoder.forward_encoder_representation,
     "ClassificationMAE.forward": ClassificationMAE.forward,
 }
-# A wrong answer is a hundred tolerances from the right one, as a probe must be that is strong enough.
-CLEAR = 100 * VALUES.relative
+# A wrong answer is far from the right one, whatever was measured for its check: see calibration.json.
+CLEAR = 1e-2
 # Two mistakes need only be so far apart that no answer can be within the tolerance of both, with room to spare.
-APART = 20 * VALUES.relative
+APART = 2e-3
 
 
 @pytest.fixture(autouse=True, scope="module")

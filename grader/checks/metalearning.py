@@ -293,8 +293,8 @@ def _prepare_zero(generator: torch.Generator) -> Exam:
     draws = numbers(generator)
     data = _draw_data(draws)
     # Clearly uneven shares of both labels, so that one label, the other and a coin can be told apart.
-    # They are met exactly: two tasks alike would hide a percentile that is a little off.
-    shares = np.linspace(0.08, 0.32, _TASKS)[draws.permutation(_TASKS)]
+    # Met exactly, or two tasks alike could hide a slip in a percentile; uneven, or the median would be the mean.
+    shares = np.geomspace(0.08, 0.32, _TASKS)[draws.permutation(_TASKS)]
     order = draws.permuted(np.tile(np.arange(_ZERO_POINTS), (_TASKS, 1)), axis=1)
     labels = np.where(order < np.round(shares * _ZERO_POINTS)[:, None], -1.0, 1.0)
     points = np.sort(draws.uniform(-1, 1, _ZERO_POINTS))

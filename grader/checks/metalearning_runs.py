@@ -132,14 +132,6 @@ def _inner_coefficients(settings: Settings, task: TaskBatch) -> Array:
     return np.asarray(w.numpy())
 
 
-def _first_order_step(settings: Settings, task: TaskBatch, w_t: Array) -> Array:
-    """The first iteration's change if coefficients count as constants: (d,)."""
-    features = torch.from_numpy(task.meta_features[0])
-    outer = _LOSSES[settings.inner].slope(features @ torch.from_numpy(w_t), torch.from_numpy(task.meta_targets[0]))
-    slope = torch.from_numpy(w_t) * (features.T @ outer)
-    return np.asarray(-settings.stepsize_meta * settings.num_inner_tasks * slope.numpy())
-
-
 def _prepare_path(
     function: str, update: str, params: Mapping[str, Any], *, kind: str, targets: str
 ) -> Callable[[torch.Generator], Exam]:
@@ -156,9 +148,9 @@ def _prepare_path(
         expected = {"path": _reference_path(settings, task)}
         if kind != "closed_form":
             expected["w_t"] = _inner_coefficients(settings, task)
-            expected["first_order"] = _first_order_step(settings, task, expected["w_t"])
         case = Case({"inner_points": inner, "meta_points": meta}, expected, seed=int(draws.integers(2**31)))
-        return Exam(_asked(function, update, seeded, tests_are_stand_ins=targets == "labels"), {}, [case])
+        asked = _asked(function, update, seeded, tests_are_stand_ins=targets == "labels")
+        return Exam({**asked, "loss": kind}, {}, [case])
 
     return prepare
 
@@ -191,17 +183,21 @@ def judge_path(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evide
     if hidden is None or not np.all(hidden == 1):
         return _judge_own_draws(path, params)
     w_t = answer.get("w_t")
-    if w_t is not None and _relative(np.abs(w_t), np.abs(expected["w_t"])) > 1e-3:
+    if w_t is not None and relative_distance(np.abs(w_t), np.abs(expected["w_t"])) > 1e-3:
         return failed(
             f"After the inner loop from feature weights of 1, the coefficients of the first task are not those of "
             f"{params['num_gd_steps']} steps of gradient descent from 0.",
             try_next="Look at the inner loop: which loss (its mean over the points), on labels or on real values, from "
             "which start, with which step size, how many steps.",
         )
-    error = _path_error(path, expected["path"])
+    error = path_error(path, expected["path"])
     if error <= _PATH_TOLERANCE:
         return passed()
-    return failed(*_explain_step(path, expected, error, params))
+    return failed(
+        f"The feature weights take another path than the right one: it is off by {100 * error:.0f} % of its length.",
+        try_next="Check that the gradient goes through the inner loop, that the meta losses of all tasks are summed, "
+        "and that each iteration takes one step against their gradient, which is set to zero before.",
+    )
 
 
 def judge_given(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
@@ -210,7 +206,7 @@ def judge_given(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evid
     if (finding := _unusable(path, exam.settings["params"]["d"])) is not None:
         return finding
     assert path is not None
-    if _relative(path[-1] - 1, exam.cases[0].expected["path"][-1] - 1) <= _GIVEN_TOLERANCE:
+    if relative_distance(path[-1] - 1, exam.cases[0].expected["path"][-1] - 1) <= _GIVEN_TOLERANCE:
         return passed()
     return failed(
         "On a small configuration it does not learn the feature weights that the function as handed out learns.",
@@ -286,40 +282,21 @@ def _judge_own_draws(path: Array, params: Mapping[str, Any]) -> Evidence:
     )
 
 
-def _path_error(path: Array, right: Array) -> float:
+def path_error(path: Array, right: Array) -> float:
     """Return the largest relative error of how far the weights have moved; logging may begin after the first step."""
 
     def error(first: int) -> float:
         rows = min(len(path), len(right) - first)
         pairs = [(path[row] - 1, right[row + first] - 1) for row in range(rows) if row + first > 0]
         start = 0.0 if first else float(np.max(np.abs(path[0] - 1)))
-        return max([start, *(_relative(mine, theirs) for mine, theirs in pairs)])
+        return max([start, *(relative_distance(mine, theirs) for mine, theirs in pairs)])
 
     return min(error(0), error(1))
 
 
-def _explain_step(
-    path: Array, expected: Mapping[str, Array], error: float, params: Mapping[str, Any]
-) -> tuple[str, ...]:
-    """Say in what way the first step is wrong, where that can be told."""
-    mine, right = path[1] - path[0], expected["path"][1] - expected["path"][0]
-    finding = f"The feature weights take another path than the right one: it is off by {error:.0%} of its length."
-    if _relative(mine, expected["first_order"]) <= _PATH_TOLERANCE:
-        return finding, (
-            "They move as if the learned coefficients did not depend on the feature weights. The meta gradient has to "
-            "go through the inner loop (`create_graph=True` in its gradients, or a differentiable optimizer)."
-        )
-    if _relative(-mine, right) <= _PATH_TOLERANCE:
-        return finding, "Each step goes uphill: the sign is wrong."
-    if _relative(params["num_inner_tasks"] * mine, right) <= _PATH_TOLERANCE:
-        return finding, "A step is that of one task alone, or of the mean of the tasks. Sum their meta losses."
-    if _relative(mine, right) <= _PATH_TOLERANCE:
-        return finding, "The first step is right. Look for gradients that are not set to zero before the next one."
-    return (finding,)
-
-
 @np.errstate(over="ignore")
-def _relative(student: Array, reference: Array) -> float:
+def relative_distance(student: Array, reference: Array) -> float:
+    """Return ‖student − reference‖ / ‖reference‖; infinity where the shapes differ."""
     if student.shape != reference.shape:
         return np.inf
     return float(np.linalg.norm(student - reference) / max(float(np.linalg.norm(reference)), 1e-12))

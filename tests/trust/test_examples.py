@@ -29,11 +29,12 @@ def test_a_small_example_reads_as_the_document_has_it() -> None:
 def test_the_words_of_every_known_mistake_in_it_are_those_of_the_catalogue() -> None:
     """A hint that was changed and not written anew is noticed without grading."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    hints = [entry for entry in CATALOGUE if f"> {entry.happened}\n" in text]
+    shown = {entry.happened for entry in CATALOGUE if f"> {entry.happened}\n" in text}
 
     assert len(sections(text)) == len(examples()) == 10
-    assert len(hints) >= 8
-    assert all(entry.right in text for entry in hints)
+    assert len(shown) >= 8
+    for happened in shown:
+        assert any(entry.right in text for entry in CATALOGUE if entry.happened == happened), happened
 
 
 @pytest.mark.slow

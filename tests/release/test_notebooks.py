@@ -104,7 +104,7 @@ def test_solved_definitions_are_the_reference() -> None:
     expected = {}
     for path in (REPOSITORY / "reference" / "vision").glob("*.py"):
         for node in ast.parse(path.read_text()).body:
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and path.stem != "training":
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and path.stem not in ("training", "images"):
                 expected[node.name] = ast.dump(node)
 
     assert len(expected) == 9

@@ -183,14 +183,14 @@ def judge_path(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evide
     if hidden is None or not np.all(hidden == 1):
         return _judge_own_draws(path, params)
     w_t = answer.get("w_t")
-    if w_t is not None and relative_distance(np.abs(w_t), np.abs(expected["w_t"])) > 1e-3:
+    if w_t is not None and _relative(np.abs(w_t), np.abs(expected["w_t"])) > 1e-3:
         return failed(
             f"After the inner loop from feature weights of 1, the coefficients of the first task are not those of "
             f"{params['num_gd_steps']} steps of gradient descent from 0.",
             try_next="Look at the inner loop: which loss (its mean over the points), on labels or on real values, from "
             "which start, with which step size, how many steps.",
         )
-    error = path_error(path, expected["path"])
+    error = _path_error(path, expected["path"])
     if error <= _PATH_TOLERANCE:
         return passed()
     return failed(
@@ -206,7 +206,7 @@ def judge_given(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evid
     if (finding := _unusable(path, exam.settings["params"]["d"])) is not None:
         return finding
     assert path is not None
-    if relative_distance(path[-1] - 1, exam.cases[0].expected["path"][-1] - 1) <= _GIVEN_TOLERANCE:
+    if _relative(path[-1] - 1, exam.cases[0].expected["path"][-1] - 1) <= _GIVEN_TOLERANCE:
         return passed()
     return failed(
         "On a small configuration it does not learn the feature weights that the function as handed out learns.",
@@ -282,21 +282,20 @@ def _judge_own_draws(path: Array, params: Mapping[str, Any]) -> Evidence:
     )
 
 
-def path_error(path: Array, right: Array) -> float:
+def _path_error(path: Array, right: Array) -> float:
     """Return the largest relative error of how far the weights have moved; logging may begin after the first step."""
 
     def error(first: int) -> float:
         rows = min(len(path), len(right) - first)
         pairs = [(path[row] - 1, right[row + first] - 1) for row in range(rows) if row + first > 0]
         start = 0.0 if first else float(np.max(np.abs(path[0] - 1)))
-        return max([start, *(relative_distance(mine, theirs) for mine, theirs in pairs)])
+        return max([start, *(_relative(mine, theirs) for mine, theirs in pairs)])
 
     return min(error(0), error(1))
 
 
 @np.errstate(over="ignore")
-def relative_distance(student: Array, reference: Array) -> float:
-    """Return ‖student − reference‖ / ‖reference‖; infinity where the shapes differ."""
+def _relative(student: Array, reference: Array) -> float:
     if student.shape != reference.shape:
         return np.inf
     return float(np.linalg.norm(student - reference) / max(float(np.linalg.norm(reference)), 1e-12))

@@ -18,13 +18,12 @@ import torch
 from grader.checks.compare import relative_error
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.checks.metalearning import METALEARNING_CHECKS
-from grader.checks.metalearning_runs import path_error, relative_distance
 from grader.checks.misconceptions import CATALOGUE, Misconception, diagnose, diagnosis
 from grader.checks.misconceptions.calls import OUT_OF_REACH, build_module, call
 from grader.checks.misconceptions.catalogue import composed, misconception
 from grader.checks.misconceptions.diagnosis import tolerance_of
 from grader.checks.misconceptions.evaluation import curve_with, oracle_with, zero_with
-from grader.checks.misconceptions.runs import learn_with
+from grader.checks.misconceptions.runs import learn_with, path_distance, relative_distance
 from grader.checks.misconceptions.theory import descend_with, gradient_with
 from grader.checks.misconceptions.update import update_with
 from grader.checks.vision import VISION_CHECKS
@@ -141,7 +140,7 @@ def distance(check: Check, some: Arrays, other: Arrays) -> float:
     """Return by how much two answers differ in the output that differs most; infinity by kind or shape."""
     if "path" in other:
         coefficients = relative_distance(np.abs(some["w_t"]), np.abs(other["w_t"]))
-        return float("inf") if coefficients > 2e-3 else path_error(some["path"], other["path"])
+        return float("inf") if coefficients > 2e-3 else path_distance(some["path"], other["path"])
     largest = 0.0
     for name in sorted(some.keys() | other.keys(), key=lambda name: name):
         if name not in some or name not in other:

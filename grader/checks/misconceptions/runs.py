@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from grader.checks.exam import CaseAnswer, Check, Exam
-from grader.checks.metalearning_runs import path_error, relative_distance
 from grader.checks.misconceptions.catalogue import choice, recognised
 from grader.wire import Array, Arrays
 from reference.metalearning.features import fourier_features, signs
@@ -109,7 +108,27 @@ def is_same_run(answer: CaseAnswer, predicted: Mapping[str, Array]) -> bool:
         return False
     if w_t is not None and relative_distance(np.abs(w_t), np.abs(predicted["w_t"])) > _COEFFICIENT_TOLERANCE:
         return False
-    return len(path) >= len(right) - 1 and path_error(path, right) <= _PATH_TOLERANCE
+    return len(path) >= len(right) - 1 and path_distance(path, right) <= _PATH_TOLERANCE
+
+
+def path_distance(path: Array, right: Array) -> float:
+    """Return by how much weights have moved elsewhere, at most; logging may begin after the first step."""
+
+    def distance(first: int) -> float:
+        rows = range(min(len(path), len(right) - first))
+        start = 0.0 if first else float(np.max(np.abs(path[0] - 1)))
+        moved = [row for row in rows if row + first > 0]
+        return max([start, *(relative_distance(path[row] - 1, right[row + first] - 1) for row in moved)])
+
+    return min(distance(0), distance(1))
+
+
+@np.errstate(over="ignore")
+def relative_distance(one: Array, other: Array) -> float:
+    """Return ‖one − other‖ / ‖other‖; infinity where the shapes differ."""
+    if one.shape != other.shape:
+        return float("inf")
+    return float(np.linalg.norm(one - other) / max(float(np.linalg.norm(other)), 1e-12))
 
 
 def _mean_of_tasks(params: Mapping[str, Any]) -> float:

@@ -79,6 +79,22 @@ def rubric(rubric: Path | None) -> None:
     print_rubric(rubric)
 
 
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("docs/feedback_examples.md"),
+    show_default=True,
+)
+def examples(out: Path) -> None:
+    """Write the document that shows what students read about ten mistakes."""
+    from grader.commands.examples import write_examples
+    from grader.commands.release import need_release_tools
+
+    need_release_tools()
+    write_examples(out)
+
+
 @main.group()
 def release() -> None:
     """Make what students and the platform get, from the one source."""

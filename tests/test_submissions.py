@@ -2,6 +2,7 @@
 Whole submissions, graded: the name of the folder under tests/submissions is the verdict they must get.
 
 To add a case, write tests/submissions/<verdict>/<name>.yaml, an edited solved notebook; grader/trust/cases.py says how.
+Other right ways to solve the homework stand in grader/trust/variants, in the same form.
 Every question that it does not name must be PASSED, with all its points. A run asks in full what a case touches, and
 little of the rest; with --slow it asks everything.
 """
@@ -26,11 +27,12 @@ from grader.pipeline.run import Report, Settings, grade_submission
 from grader.release.notebooks import notebook_bytes, solved_notebook
 from grader.rubric import Question, Rubric, load_rubric
 from grader.trust.cases import Case, Changes, half_questions, read_case
+from grader.trust.variants import variant_cases
 from grader.verdicts import Verdict
 
 FOLDER = Path(__file__).parent / "submissions"
 REPOSITORY = Path(__file__).parents[1]
-CASES = [read_case(path) for path in sorted(FOLDER.glob("*/*.yaml"))]
+CASES = [*variant_cases(), *(read_case(path) for path in sorted(FOLDER.glob("*/*.yaml")))]
 
 
 def graded_rubric(keep: Callable[[Question], bool]) -> Rubric:

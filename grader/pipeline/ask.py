@@ -14,6 +14,7 @@ from grader.checks.lending import Lending
 from grader.checks.misconceptions import diagnose
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
 from grader.intake.report import Code, Intake
+from grader.pipeline.places import places_of
 from grader.probes import task
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
@@ -91,7 +92,21 @@ class Asker:
         answers = read_answers(message, len(exam.cases))
         evidence = check.judge(check, exam, answers)
         # What a run with our helpers gave says something about their answers: it is judged and no more.
-        return evidence if lent else _with_diagnosis(evidence, check, exam, answers)
+        return evidence if lent else self._with_diagnosis(evidence, check, exam, answers)
+
+    def _with_diagnosis(self, evidence: Evidence, check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
+        """Add the names of known mistakes and what to say about them, where the values are exactly theirs."""
+        found = diagnose(check, exam, answers) if evidence.verdict is Verdict.FAILED else ()
+        if not found:
+            return evidence
+        happened = [entry.happened for entry in found]
+        places = places_of(found, self.intake.parts[check.part], function=check.function, aliases=check.aliases)
+        return replace(
+            evidence,
+            findings=tuple(dict.fromkeys((*happened, *places, *evidence.findings))),
+            try_next=" ".join(dict.fromkeys(entry.right for entry in found)),
+            diagnosis=tuple(entry.id for entry in found),
+        )
 
     def fetch(self, check: Check, exam: Exam, time_limit_s: float) -> list[CaseAnswer] | None:
         """Run the probe once and return what came home, unjudged; None if nothing did."""
@@ -167,14 +182,6 @@ def read_answers(message: Message, cases: int) -> list[CaseAnswer]:
         arrays = {name.removeprefix(prefix): array for name, array in message.arrays.items() if name.startswith(prefix)}
         answers.append(CaseAnswer(arrays))
     return answers
-
-
-def _with_diagnosis(evidence: Evidence, check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
-    """Add the name of a known mistake and what to say about it, where the values are exactly that mistake's."""
-    found = diagnose(check, exam, answers) if evidence.verdict is Verdict.FAILED else None
-    if found is None:
-        return evidence
-    return replace(evidence, findings=(found.happened, *evidence.findings), try_next=found.right, diagnosis=(found.id,))
 
 
 def _code_meta(code: Code, steps: list[tuple[int, int]], modules: Mapping[str, str]) -> dict[str, object]:

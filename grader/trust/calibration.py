@@ -28,7 +28,7 @@ import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.checks.misconceptions import CATALOGUE
-from grader.checks.misconceptions.calls import build_module, call
+from grader.checks.misconceptions.calls import OUT_OF_REACH, build_module, call
 from grader.errors import StaffError
 from grader.pipeline.questions import CHECKS
 from grader.trust.cases import Changes
@@ -40,6 +40,8 @@ ROUNDING = 2.0**-24  # half a unit in the last place of a float32 near 1
 LEAST_SEPARATION = 100.0
 _LEAST_SPREADS = 20.0
 _SHOWS = 10.0
+# What a probe says of its stand-ins, for answers that no probe brought.
+_FLAGS = {"hidden": np.ones(()), "solver": np.ones(())}
 _DRAWS = 3  # of each check's inputs, for the reference under conditions
 EXEMPT = {
     "random_masking.behaviour": "Arguments before and after the call are compared exactly.",
@@ -220,10 +222,15 @@ def mistaken(interview: Interview, check: Check) -> list[Found]:
     module = build_module(check.function, exam) if entries else None
     found = []
     for entry in entries:
-        arrays = [
-            call(check.function, entry.function_with_it, module, case.inputs, exam.settings) for case in exam.cases
-        ]
-        found.append(_found(check, exam, [CaseAnswer(each) for each in arrays], entry.id, right=False))
+        if entry.function_with_it is None:  # known by a look at the answers, so there is nothing to compute
+            continue
+        try:
+            arrays = [
+                call(check.function, entry.function_with_it, module, case.inputs, exam.settings) for case in exam.cases
+            ]
+        except OUT_OF_REACH:  # a mistake that does not go with these sizes raises, as a student's would
+            continue
+        found.append(_found(check, exam, [CaseAnswer({**_FLAGS, **each}) for each in arrays], entry.id, right=False))
     return found
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from grader.checks.misconceptions import CATALOGUE
 from grader.trust.cases import Changes
+from grader.trust.variants import lost_by, variant_cases
+from grader.trust.wrong import wrong_changes
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,15 @@ class RightVariant:
 
 
 def wrong_submissions() -> list[WrongSubmission]:
-    """Return every wrong submission, in a stable order."""
-    return []
+    """Return every wrong submission, in a stable order: one for each misconception, whose id is its own."""
+    abouts = {entry.id: entry.about for entry in CATALOGUE}
+    return [
+        WrongSubmission(name, abouts[name], changes, fails, name) for name, (changes, fails) in wrong_changes().items()
+    ]
 
 
 def right_variants() -> list[RightVariant]:
     """Return every right variant, in a stable order."""
-    return []
+    return [
+        RightVariant(case.name.replace("_", "-"), case.about, case.changes, lost_by(case)) for case in variant_cases()
+    ]

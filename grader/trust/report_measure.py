@@ -17,7 +17,12 @@ from grader.trust.mutation import Fate, Placed, fate_of, mutants_in
 from grader.verdicts import Verdict
 
 # A whole run on points of the submission's own drawing: the one question with chance in it, asked with the others.
-_REPEATED = ("mask_inverted", "meta_leaking_backward", "meta_first_order", "own_transformer")
+_REPEATED = (
+    "own-transformer",
+    "meta-leaking-backward",
+    "random_masking.mask-inverted",
+    "meta_learning_classification.first-order",
+)
 
 
 @dataclass(frozen=True)
@@ -168,8 +173,9 @@ def count_flips(repetitions: Sequence[Repetition], found: Sequence[Mapping[str, 
 
 def repeated_submissions() -> dict[str, Changes]:
     """Return what is graded again and again: the solved homework, right and wrong ones of both halves."""
-    cases = {case.name: case.changes for case in known_cases(Verdict.PASSED, Verdict.FAILED)}
-    return {"solved": Changes(), **{name: cases[name] for name in _REPEATED if name in cases}}
+    known = {wrong.id: wrong.changes for wrong in wrong_submissions()}
+    known |= {right.id: right.changes for right in right_variants()}
+    return {"solved": Changes(), **{name: known[name] for name in _REPEATED}}
 
 
 def _lost(outcomes: Mapping[str, Outcome]) -> tuple[str, ...]:

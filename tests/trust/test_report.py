@@ -16,7 +16,7 @@ from grader.trust.catalogue import WrongSubmission
 from grader.trust.mutants import Mutant
 from grader.trust.mutation import Fate, Judgements, Placed, Score
 from grader.trust.report import TrustReport, render, write_report
-from grader.trust.report_measure import Repeats, RightFound, WrongFound, one_of_each_function
+from grader.trust.report_measure import Repeats, RightFound, WrongFound, one_of_each_function, repeated_submissions
 
 ENTRY = {
     "kind": "float",
@@ -120,3 +120,8 @@ def test_the_quick_subset_has_each_function_once() -> None:
     other = WrongSubmission("c", "", Changes(), frozenset({"g.output"}))
 
     assert one_of_each_function([unnamed, other, named]) == [named, other]
+
+
+def test_what_is_repeated_is_known() -> None:
+    """The solved homework, and right and wrong submissions of both halves, are there under their names."""
+    assert len(repeated_submissions()) == 5

@@ -26,6 +26,11 @@ _KEPT_VARIABLES = (
 )
 
 
+_jobs = click.option(
+    "--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, show_default=True, help="Processes that work."
+)
+
+
 @click.group()
 def main() -> None:
     """Grade deep-learning homework, and make what students and the platform get."""
@@ -142,6 +147,21 @@ def simulate(
     run_simulation(submission, autograder, root, out, memory_mib=memory_mib, cpus=cpus, wall_s=limit_s)
 
 
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("docs/feedback_examples.md"),
+    show_default=True,
+)
+def examples(out: Path) -> None:
+    """Write the document that shows what students read about ten mistakes."""
+    from grader.commands.examples import write_examples
+    from grader.commands.release import need_release_tools
+
+    need_release_tools()
+    write_examples(out)
+
+
 @main.group()
 def release() -> None:
     """Make what students and the platform get, from the one source."""
@@ -198,6 +218,57 @@ def everything(out: Path, rubric: Path | None) -> None:
     from grader.commands.release import release_all
 
     release_all(out, rubric)
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("grader/checks/calibration.json"),
+    show_default=True,
+    help="Where the table goes.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("build/calibration.svg"),
+    show_default=True,
+    help="Where its picture goes.",
+)
+@_jobs
+def calibrate(out: Path, plot: Path, jobs: int) -> None:
+    """Measure every tolerance anew and write the table that the checks read."""
+    from grader.commands.calibrate import run_calibration
+
+    run_calibration(out, plot, jobs=jobs)
+
+
+@main.group(invoke_without_command=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/trust"),
+    show_default=True,
+    help="Folder for the report.",
+)
+@click.option("--quick", is_flag=True, help="A subset, in about a minute.")
+@_jobs
+@click.pass_context
+def trust(context: click.Context, out: Path, quick: bool, jobs: int) -> None:
+    """Grade submissions whose judgement is known, and report how far the grader can be trusted."""
+    if context.invoked_subcommand is None:
+        from grader.commands.trust import require_trust, run_trust
+
+        require_trust(run_trust(out, quick=quick, jobs=jobs))
+
+
+@trust.command()
+@_jobs
+def mutants(jobs: int) -> None:
+    """Ask every mutant of the solved functions its questions, and list what survives."""
+    from grader.commands.trust import run_mutants
+
+    run_mutants(jobs=jobs)
 
 
 def _restart_clean() -> None:

@@ -48,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
         "grader.probes",
         "grader.checks",
     },
+    "grader.trust": {*BELOW_PIPELINE, "grader.pipeline", "grader.release"},
     "grader.commands": {
         *BELOW_PIPELINE,
         "grader.pipeline",
@@ -55,6 +56,7 @@ ALLOWED: dict[str, set[str]] = {
         "grader.simulate",
         "grader.preview",
         "grader.audit",
+        "grader.trust",
     },
     "grader.__main__": {"grader.commands", "grader.errors"},
 }

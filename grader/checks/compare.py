@@ -5,15 +5,24 @@ In this order, because a later step would hide what an earlier one shows: a wron
 passes every `error > tolerance`. Values are compared by the norm of the difference relative to the norm of the
 reference: element-wise relative error reaches 0.17 between two right implementations, because elements near
 zero blow it up, while the norm-scaled error of right ones stays below 5e-7 in float32.
+
+How far apart they may be stands in calibration.json, which `python -m grader calibrate` measures: for each check and
+output what right implementations differ by, what the nearest wrong one differs by, and a tolerance between.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from grader.wire import Array
+
+CALIBRATION = Path(__file__).with_name("calibration.json")
 
 
 @dataclass(frozen=True)
@@ -34,12 +43,33 @@ class Tolerance:
     kind: str = "float"
 
 
-# Spread among right implementations: below 5e-7 (outputs) and 2e-5 (gradients through four layers). A wrong
-# one differs by 1e-2 or more. Both bounds lie between, nearer to the wrong side's order of magnitude than to rounding.
-VALUES = Tolerance(relative=1e-4)
-GRADIENTS = Tolerance(relative=1e-3)
+# What is no arithmetic has no rounding: right answers agree exactly.
 MASK = Tolerance(relative=0.0, kind="mask")
 INDEX = Tolerance(relative=0.0, kind="index")
+
+
+def calibrated(check: str, name: str) -> Tolerance:
+    """
+    Return the measured tolerance of one output of a check.
+
+    Args:
+        check: the check's key.
+        name: of an output, or "gradient" for all gradients of the check together.
+
+    Raises:
+        LookupError: it was never measured.
+    """
+    entry = calibration_table()["checks"].get(check, {}).get(name)
+    if entry is None:
+        raise LookupError(f"{CALIBRATION.name} has no `{name}` of {check}. Run `python -m grader calibrate`.")
+    return Tolerance(entry["tolerance"], kind=entry["kind"])
+
+
+@cache
+def calibration_table() -> dict[str, Any]:
+    """Return the committed table of spreads, distances and tolerances."""
+    table: dict[str, Any] = json.loads(CALIBRATION.read_text(encoding="utf-8"))
+    return table
 
 
 # A student's 1e300 is infinitely far off, and a float16 may hold a NaN that warns when it is copied: both are wrong.
@@ -54,17 +84,13 @@ def compare(student: Array | None, reference: Array, tolerance: Tolerance, *, na
         tolerance: how far they may be apart.
         name: how the student knows the array.
     """
-    if student is None:
-        return f"`{name}` did not come back."
-    if student.shape != reference.shape:
-        return f"`{name}` has shape {_shape(student)}; it should be {_shape(reference)}."
+    if sentence := compare_form(student, reference, name=name):
+        return sentence
+    assert student is not None
     if student.size == 0:
         return ""
     mine = student.astype(np.float64)
     right = reference.astype(np.float64)
-    not_finite = int(np.sum(~np.isfinite(mine)))
-    if not_finite:
-        return f"`{name}` has {_count(not_finite, student.size)} that are NaN or infinite."
     if tolerance.kind == "float":
         return _compare_values(mine, right, tolerance, name)
     if tolerance.kind == "mask" and not np.all((mine == 0) | (mine == 1)):
@@ -72,6 +98,24 @@ def compare(student: Array | None, reference: Array, tolerance: Tolerance, *, na
     if tolerance.kind == "index" and not np.all(mine == np.round(mine)):
         return f"`{name}` should hold whole numbers; it holds {_some_values(mine)}."
     return _describe(mine, right, mine != right, name)
+
+
+def compare_form(student: Array | None, reference: Array, *, name: str) -> str:
+    """Return what is wrong with an array before its values are looked at: not there, of another shape, not finite."""
+    if student is None:
+        return f"`{name}` did not come back."
+    if student.shape != reference.shape:
+        return f"`{name}` has shape {_shape(student)}; it should be {_shape(reference)}."
+    not_finite = int(np.sum(~np.isfinite(student.astype(np.float64))))
+    return f"`{name}` has {_count(not_finite, student.size)} that are NaN or infinite." if not_finite else ""
+
+
+@np.errstate(over="ignore")
+def error_of(student: Array | None, reference: Array, *, floor: float = Tolerance.floor) -> float:
+    """Return the relative error of an array, infinite where its form is wrong already."""
+    if student is None or compare_form(student, reference, name=""):
+        return float("inf")
+    return relative_error(student.astype(np.float64), reference.astype(np.float64), floor)
 
 
 def relative_error(student: Array, reference: Array, floor: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from grader.checks.compare import VALUES, Tolerance
+from grader.checks.compare import Tolerance, calibrated
 from grader.verdicts import Evidence
 from grader.wire import Array, Arrays
 
@@ -50,6 +50,8 @@ class CaseAnswer:
 
 
 Judge = Callable[["Check", Exam, Sequence[CaseAnswer]], Evidence]
+# How far answers are from the right ones, by the name of the tolerance that each error is held against.
+Errors = Callable[[Exam, Sequence[CaseAnswer]], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class Check:
         needs: names of helpers that may be lent if the student's own are wrong.
         prepare: draws the inputs and computes the reference's answers.
         judge: compares.
-        tolerances: for each output; `VALUES` where none is named.
+        errors: what `judge` holds against tolerances; None where it compares exactly, or by a band of its own.
+        tolerances: of outputs that are no arithmetic, and in which right answers agree exactly; those of all others
+            were measured and stand in calibration.json.
         aliases: other names under which the function may have been handed in.
         after: check of something handed in that must have been passed before this one can be.
         apart_from: part of the homework that wants a function of the same name; its answer does not count here.
@@ -82,11 +86,19 @@ class Check:
     prepare: Callable[[torch.Generator], Exam]
     judge: Judge
     needs: tuple[str, ...] = ()
+    errors: Errors | None = None
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     after: str = ""
     apart_from: str = ""
 
     def tolerance(self, name: str) -> Tolerance:
-        """Return the tolerance of an output."""
-        return self.tolerances.get(name, VALUES)
+        """
+        Return the tolerance of an output, or of a gradient, whose names begin with "gradient/".
+
+        Raises:
+            LookupError: it was never measured.
+        """
+        if name in self.tolerances:
+            return self.tolerances[name]
+        return calibrated(self.key, "gradient" if name.startswith("gradient/") else name)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from grader.checks.compare import GRADIENTS, Tolerance, compare
-from grader.checks.exam import CaseAnswer, Check, Exam
+from grader.checks.compare import compare, compare_form, error_of
+from grader.checks.exam import Case, CaseAnswer, Check, Exam
 from grader.verdicts import Evidence, failed, passed
 from grader.wire import Array
 
@@ -47,10 +48,8 @@ def judge_gradients(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> 
         for name, expected in outputs.items():
             mine = answer.get(name)
             if mine is None or mine.shape != expected.shape:
-                return failed(compare(mine, expected, check.tolerance(name), name=name))
-        gradients = {
-            name.removeprefix("gradient/"): array for name, array in case.expected.items() if name not in outputs
-        }
+                return failed(compare_form(mine, expected, name=name))
+        gradients = _gradients_of(case)
         cut = [name for name in gradients if answer.get(f"gradient/{name}") is None]
         if cut:
             return failed(
@@ -58,11 +57,11 @@ def judge_gradients(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> 
                 try_next="Look for `.detach()`, `.data`, `.item()`, `torch.no_grad()`, a detour through numpy, or a "
                 "parameter that your forward pass never uses.",
             )
-        scale = _gradient_floor(gradients)
+        tolerance = replace(check.tolerance("gradient"), floor=_gradient_floor(gradients))
         wrong = [
             (name, sentence)
             for name, expected in gradients.items()
-            if (sentence := compare(answer.get(f"gradient/{name}"), expected, scale, name=f"gradient of {name}"))
+            if (sentence := compare(answer.get(f"gradient/{name}"), expected, tolerance, name=f"gradient of {name}"))
         ]
         if wrong:
             names = _list_names([name for name, _ in wrong])
@@ -80,7 +79,7 @@ def judge_unchanged(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> 
         for name, expected in case.expected.items():
             mine = answer.get(name)
             if mine is None or mine.shape != expected.shape:
-                return failed(compare(mine, expected, check.tolerance(name), name=name))
+                return failed(compare_form(mine, expected, name=name))
     changed = changed_inputs(exam, answers)
     if changed:
         return failed(
@@ -107,16 +106,42 @@ def _same(after: Array | None, before: Array) -> bool:
     return after is not None and after.shape == before.shape and np.array_equal(after, before)
 
 
-def _gradient_floor(gradients: dict[str, Array]) -> Tolerance:
+def output_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
+    """Return the largest error of each output over the cases, as `judge_outputs` holds it against its tolerance."""
+    return {
+        name: max(
+            error_of(answer.get(name), case.expected[name]) for case, answer in zip(exam.cases, answers, strict=True)
+        )
+        for name in exam.cases[0].expected
+    }
+
+
+def gradient_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
+    """Return the largest error of all gradients, as `judge_gradients` holds it against its one tolerance."""
+    largest = 0.0
+    for case, answer in zip(exam.cases, answers, strict=True):
+        gradients = _gradients_of(case)
+        floor = _gradient_floor(gradients)
+        errors = [error_of(answer.get(f"gradient/{name}"), right, floor=floor) for name, right in gradients.items()]
+        largest = max(largest, *errors)
+    return {"gradient": largest}
+
+
+def _gradients_of(case: Case) -> dict[str, Array]:
+    prefix = "gradient/"
+    return {name.removeprefix(prefix): array for name, array in case.expected.items() if name.startswith(prefix)}
+
+
+def _gradient_floor(gradients: dict[str, Array]) -> float:
     """
-    Tolerance whose floor is a thousandth of the typical gradient element.
+    Return a thousandth of the typical gradient element.
 
     Some gradients vanish in exact arithmetic (an attention key's bias shifts every score alike); what is left of
     them is rounding, which no relative tolerance could hold.
     """
     squares = sum(float(np.sum(array.astype(np.float64) ** 2)) for array in gradients.values())
     count = sum(array.size for array in gradients.values())
-    return Tolerance(GRADIENTS.relative, floor=1e-3 * float(np.sqrt(squares / max(count, 1))))
+    return 1e-3 * float(np.sqrt(squares / max(count, 1)))
 
 
 def _list_names(names: Sequence[str]) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from grader.checks.compare import GRADIENTS, VALUES, Tolerance, compare
-from grader.checks.exam import Case, CaseAnswer, Check, Exam, Judge
+from grader.checks.compare import INDEX, compare, compare_form, error_of
+from grader.checks.exam import Case, CaseAnswer, Check, Errors, Exam, Judge
 from grader.checks.metalearning_lending import (
     logistic_meta_loss,
     stand_in_coefficients,
@@ -43,7 +43,6 @@ _TASKS = 11
 _TEST_D = 15
 _TEST_K = (1, 4, 5, 8)
 _LEAST = (0, 11)  # no size itself: whether it counts is not said anywhere
-_RATES = Tolerance(relative=1e-6)
 # Who solves logistic regression without solve_logistic chooses a penalty. From C = 1 to 10,000 mean errors moved by
 # 0.045 at most and percentiles by 0.13 (24 draws); with all features in place of the true ones the mean by 0.077 or
 # more. The bound for the mean is the geometric middle; percentiles of 11 tasks are judged coarsely.
@@ -120,51 +119,27 @@ def judge_update(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evi
             if mine is None and name != "loss":
                 return failed(f"No gradient reaches `{name.removeprefix('gradient/')}`.", try_next=_CUT)
             finding = (
-                compare(mine, case.expected[name], VALUES if name == "loss" else GRADIENTS, name=shown)
+                compare(mine, case.expected[name], check.tolerance(name), name=shown)
                 if on_hidden
                 else _off_average(mine, case.expected, name, shown)
             )
             if finding:
-                return failed(finding, try_next=_explain_loss(case, answer) if name == "loss" and on_hidden else "")
+                return failed(finding, try_next=_THE_LOSS if name == "loss" else "")
     return passed(notes=notes)
 
 
+_THE_LOSS = "The loss is the sum over points of log(1 + exp(−z t)), z the label and t the prediction."
 _CUT = "Look for `.detach()`, `.data`, `.item()`, `to_numpy`, `torch.no_grad()` or `torch.tensor(…)` of a tensor."
 
 
 def _off_average(mine: Array | None, expected: Arrays, name: str, shown: str) -> str:
     mean, spread = expected[f"mean/{name}"], expected[f"spread/{name}"]
     if mine is None or mine.shape != mean.shape or not np.all(np.isfinite(mine)):
-        return compare(mine, mean, VALUES, name=shown)
+        return compare_form(mine, mean, name=shown)
     allowed = _STANDARD_ERRORS * spread / np.sqrt(_MANY) + 1e-6
     if np.all(np.abs(mine - mean) <= allowed):
         return ""
     return f"`{shown}`, as the mean over {_MANY:,} uniform points, is further from the right one than chance explains."
-
-
-def _explain_loss(case: Case, answer: CaseAnswer) -> str:
-    """Return a hint where the loss is one that comes of a known mistake, else a general one."""
-    mine = answer.get("loss")
-    inputs, right = case.inputs, float(case.expected["loss"])
-    features = fourier_features(inputs["points"], _UPDATE_D)
-    values = features[:, list(_UPDATE_K)] @ inputs["k_val"]
-    predicted, labels = (features * inputs["feature_weights_t"]) @ inputs["w_t"], signs(values)
-    known = {
-        "This is the mean over the points; the sum is asked for.": right / len(values),
-        "The sign in the exponent is wrong: the loss is log(1 + exp(−z t)).": np.logaddexp(0, labels * predicted).sum(),
-        "The targets have to be labels, the signs of the real values: `my_sign`.": np.logaddexp(
-            0, -values * predicted
-        ).sum(),
-        "This is the squared error of part (g); the logistic loss is asked for.": ((labels - predicted) ** 2).sum(),
-        "The features have to be multiplied by their weights before the coefficients.": np.logaddexp(
-            0, -labels * (features @ inputs["w_t"])
-        ).sum(),
-    }
-    if mine is not None and mine.shape == ():
-        for hint, value in known.items():
-            if abs(float(mine) - float(value)) <= 1e-6 * abs(float(value)):
-                return hint
-    return "The loss is the sum over points of log(1 + exp(−z t)), z the label and t the prediction."
 
 
 # The tests of learned weights.
@@ -242,7 +217,7 @@ def judge_test(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evide
                 try_next="Labels want logistic regression: `solve_logistic`. Least squares on labels is part (g).",
             )
         sizes = answer.get("n_train_post_range")
-        finding = compare(sizes, case.expected["n_train_post_range"], _RATES, name="n_train_post_range")
+        finding = compare(sizes, case.expected["n_train_post_range"], INDEX, name="n_train_post_range")
         if finding:
             least = int(case.inputs["min_n_train_post"])
             return failed(finding, try_next=f"Numbers of points below `min_n_train_post` (here {least}) are left out.")
@@ -250,41 +225,29 @@ def judge_test(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evide
         wrong = [
             sentence
             for name in _CURVE
-            if (sentence := _compare_rates(answer.get(name), case.expected[prefix + name], name, exact=by == 1))
+            if (sentence := _compare_rates(check, answer.get(name), case.expected[prefix + name], name, exact=by == 1))
         ]
         if not wrong and np.any(answer.arrays["low"] > answer.arrays["high"]):
             wrong = ["The 10th percentile is larger than the 90th."]
         if wrong:
-            return failed(wrong[0], try_next=_explain_rates(case, answer, prefix))
+            return failed(wrong[0], try_next=_THE_RATES)
     return passed()
 
 
-def _compare_rates(mine: Array | None, right: Array, name: str, *, exact: bool) -> str:
+def _compare_rates(check: Check, mine: Array | None, right: Array, name: str, *, exact: bool) -> str:
     shown = {"mean": "mean error", "high": "90th percentile", "low": "10th percentile"}[name]
     if exact or mine is None or mine.shape != right.shape or not np.all(np.isfinite(mine)):
-        return compare(mine, right, _RATES, name=shown)
+        return compare(mine, right, check.tolerance(name), name=shown)
     apart = float(np.max(np.abs(mine - right)))
     if apart <= _OWN_SOLVER[name]:
         return ""
     return f"The {shown} is up to {apart:.2f} away from that of logistic regression."
 
 
-def _explain_rates(case: Case, answer: CaseAnswer, prefix: str) -> str:
-    """Return a hint where the numbers are those of a known mistake."""
-    mine = {name: answer.get(name) for name in _CURVE}
-    right = {name: case.expected[prefix + name] for name in _CURVE}
-
-    def close(array: Array | None, other: Array) -> bool:
-        return array is not None and array.shape == other.shape and bool(np.all(np.abs(array - other) <= 1e-6))
-
-    if close(mine["mean"], 1 - right["mean"]):
-        return "This is the accuracy, the share of right labels; the error is the share of wrong ones."
-    if close(mine["mean"], right["mean"]) and close(mine["high"], right["low"]) and close(mine["low"], right["high"]):
-        return "The percentiles are swapped: the 90th comes before the 10th."
-    return (
-        "For each number of points and each task: learn with the weighted features, take the sign of the prediction on "
-        "the test points, and count the labels that are wrong. Mean and percentiles are over the tasks."
-    )
+_THE_RATES = (
+    "For each number of points and each task: learn with the weighted features, take the sign of the prediction on the "
+    "test points, and count the labels that are wrong. Mean and percentiles are over the tasks."
+)
 
 
 # The zero predictor.
@@ -294,8 +257,10 @@ def _prepare_zero(generator: torch.Generator) -> Exam:
     draws = numbers(generator)
     data = _draw_data(draws)
     # Clearly uneven shares of both labels, so that one label, the other and a coin can be told apart.
-    shares = np.linspace(0.08, 0.32, _TASKS)[draws.permutation(_TASKS)]
-    labels = np.where(draws.uniform(size=(_TASKS, _ZERO_POINTS)) < shares[:, None], -1.0, 1.0)
+    # Met exactly, or two tasks alike could hide a slip in a percentile; uneven, or the median would be the mean.
+    shares = np.geomspace(0.08, 0.32, _TASKS)[draws.permutation(_TASKS)]
+    order = draws.permuted(np.tile(np.arange(_ZERO_POINTS), (_TASKS, 1)), axis=1)
+    labels = np.where(order < np.round(shares * _ZERO_POINTS)[:, None], -1.0, 1.0)
     points = np.sort(draws.uniform(-1, 1, _ZERO_POINTS))
     data |= {"test/x": points, "test/features": fourier_features(points, _TEST_D), "test/y": labels}
     high, low = np.percentile((labels < 0).mean(axis=1), [90, 10])
@@ -309,32 +274,63 @@ def judge_zero(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evide
     parts = [answer.get(name) for name in _CURVE]
     for name, part in zip(_CURVE, parts, strict=True):
         if part is None or part.shape != () or not np.isfinite(part):
-            return failed(compare(part, right[name], VALUES, name=name))
+            return failed(compare_form(part, right[name], name=name))
     mean, high, low = (float(part) for part in parts if part is not None)
     plus = np.array([float(right[name]) for name in _CURVE])
     minus = np.array([1 - plus[0], 1 - plus[2], 1 - plus[1]])
     mine = np.array([mean, high, low])
-    if any(np.all(np.abs(mine - guess) <= 1e-6) for guess in (plus, minus)):
+    allowed = np.array([check.tolerance(name).relative for name in _CURVE])
+    if any(np.all(np.abs(mine - guess) <= allowed * guess) for guess in (plus, minus)):
         return passed()
     if high >= low and all(abs(value - 0.5) <= _COIN[name] for value, name in zip(mine, _CURVE, strict=True)):
         return passed()
-    if any(np.all(np.abs(mine - guess[[0, 2, 1]]) <= 1e-6) for guess in (plus, minus)):
-        hint = "The percentiles are swapped: the 90th comes before the 10th."
-    elif abs(mean - 1) <= 1e-6:
-        hint = "0 itself is no label: its sign counts as +1 (`my_sign`)."
-    else:
-        hint = "Count the test labels that differ from the label of the value 0, which is +1, for each task."
     return failed(
         f"Mean, 90th and 10th percentile are {mean:.3f}, {high:.3f} and {low:.3f}; always guessing +1 gives "
         f"{plus[0]:.3f}, {plus[1]:.3f} and {plus[2]:.3f}.",
-        try_next=hint,
+        try_next="Count the test labels that differ from the label of the value 0, which is +1, for each task.",
     )
+
+
+# How far answers are from the right ones. Those with points, solvers or guesses of their own are judged by the bands
+# above, which chance needs; here they count as wrong.
+
+
+def loss_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
+    """Return the largest error of the loss of the meta update."""
+    return _largest_errors(exam, answers, ["loss"])
+
+
+def slope_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
+    """Return the largest error of the gradients of the meta update, which have one tolerance."""
+    return {"gradient": max(_largest_errors(exam, answers, ["gradient/w_t", "gradient/feature_weights_t"]).values())}
+
+
+def curve_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
+    """Return the largest error of the mean and of each percentile."""
+    return _largest_errors(exam, answers, _CURVE)
+
+
+def _largest_errors(exam: Exam, answers: Sequence[CaseAnswer], names: Sequence[str]) -> dict[str, float]:
+    pairs = list(zip(exam.cases, answers, strict=True))
+    return {name: max(error_of(answer.get(name), case.expected[name]) for case, answer in pairs) for name in names}
+
+
+def zero_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
+    """Return the error of the mean and of each percentile of a constant guess, +1 or -1, whichever is nearer."""
+    right, answer = exam.cases[0].expected, answers[0]
+    guesses = ({name: right[name] for name in _CURVE}, {name: 1 - right[_OPPOSITE[name]] for name in _CURVE})
+    found = [{name: error_of(answer.get(name), guess[name]) for name in _CURVE} for guess in guesses]
+    return min(found, key=lambda errors: max(errors.values()))
+
+
+_OPPOSITE = {"mean": "mean", "high": "low", "low": "high"}
 
 
 def _check(
     key: str,
     prepare: Callable[[torch.Generator], Exam],
     judge: Judge,
+    errors: Errors,
     *,
     aliases: tuple[str, ...] = (),
     needs: tuple[str, ...] = (),
@@ -351,22 +347,31 @@ def _check(
         judge=judge,
         needs=needs,
         aliases=aliases,
+        errors=errors,
+        tolerances={"n_train_post_range": INDEX},
     )
 
 
 _UPDATE = "meta_update_classification"
 METALEARNING_CHECKS: tuple[Check, ...] = (
     *THEORY_CHECKS,
-    _check(f"{_UPDATE}.output", _prepare_update(gradients=False), judge_update),
-    _check(f"{_UPDATE}.gradient", _prepare_update(gradients=True), judge_update),
-    _check("test_classification.output", _prepare_test(oracle=False), judge_test),
+    _check(f"{_UPDATE}.output", _prepare_update(gradients=False), judge_update, loss_errors),
+    _check(f"{_UPDATE}.gradient", _prepare_update(gradients=True), judge_update, slope_errors),
+    _check("test_classification.output", _prepare_test(oracle=False), judge_test, curve_errors),
     _check(
         "test_oracle_classification.output",
         _prepare_test(oracle=True),
         judge_test,
+        curve_errors,
         aliases=("test_classification_oracle",),
         needs=("test_classification",),
     ),
-    _check("test_zero_classification.output", _prepare_zero, judge_zero, aliases=("test_classification_zero",)),
+    _check(
+        "test_zero_classification.output",
+        _prepare_zero,
+        judge_zero,
+        zero_errors,
+        aliases=("test_classification_zero",),
+    ),
     *RUN_CHECKS,
 )

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from grader.checks.compare import VALUES, compare
+from grader.checks.compare import compare, compare_form
 from grader.checks.exam import Case, CaseAnswer, Check, Exam, Judge
-from grader.checks.judges import judge_outputs
+from grader.checks.judges import judge_outputs, output_errors
 from grader.checks.pictures import look_at_trajectory, with_pictures
 from grader.verdicts import Evidence, failed, passed
 from grader.wire import Array
@@ -106,12 +106,13 @@ def judge_trajectory(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) ->
     """Every step of gradient descent is right; where it is not, the first wrong one is named."""
     for case, answer in zip(exam.cases, answers, strict=True):
         mine, right = answer.get("trajectory"), case.expected["trajectory"]
-        sentence = compare(mine, right, VALUES, name="trajectory")
+        tolerance = check.tolerance("trajectory")
+        sentence = compare(mine, right, tolerance, name="trajectory")
         if not sentence:
             continue
         if mine is None or mine.shape != right.shape or not np.all(np.isfinite(mine)):
             return failed(sentence, try_next="The start comes first, then one row of (c₀, c₁) for each iteration.")
-        off = np.linalg.norm(mine - right, axis=1) > 1e-4 * np.linalg.norm(right, axis=1)
+        off = np.linalg.norm(mine - right, axis=1) > tolerance.relative * np.linalg.norm(right, axis=1)
         first = int(np.argmax(off)) if off.any() else 0
         return failed(
             f"The trajectory is wrong from row {first} on (row 0 is the start).",
@@ -126,7 +127,7 @@ def judge_convergence(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -
     for case, answer in zip(exam.cases, answers, strict=True):
         mine, right, start = answer.get("trajectory"), case.expected["trajectory"], case.inputs["c_init"]
         if mine is None or mine.shape != right.shape or not np.all(np.isfinite(mine)):
-            return failed(compare(mine, right, VALUES, name="trajectory"))
+            return failed(compare_form(mine, right, name="trajectory"))
         norm = float(np.linalg.norm(start))
         if np.linalg.norm(mine[0] - start) > 1e-4 * norm:
             return failed("The trajectory does not begin with `c_init`.")
@@ -153,6 +154,7 @@ def _check(
         prepare=prepare,
         judge=judge,
         needs=needs,
+        errors=None if judge is judge_convergence else output_errors,
     )
 
 

@@ -6,69 +6,34 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from grader.feedback.causes import likely_cause
 from grader.feedback.text import code, plain
 from grader.verdicts import Evidence, Verdict
 
 _KEEP_NAMES = "Keep the names of the template."
-
-# Exceptions of torch and Python that students meet most, and what usually causes them.
-_CAUSES: tuple[tuple[str, str], ...] = (
-    (
-        r"Torch not compiled with CUDA|No CUDA GPUs|Found no NVIDIA driver",
-        "The code asks for a GPU whatever the machine. Make new tensors on the device of your inputs: `device=x.device`, not `.cuda()`.",
-    ),
-    (
-        r"Expected all tensors to be on the same device",
-        "Two tensors are on different devices. Make new tensors on the device of your inputs: `device=x.device`.",
-    ),
-    (
-        r"Boolean value of Tensor with more than one value",
-        "`if` needs one True or False, but got a whole tensor. To ask whether an argument was given, write `if ids_shuffle is None`.",
-    ),
-    (
-        r"Sizes of tensors must match except in dimension",
-        "`torch.cat` was given tensors that differ in more than the dimension it joins. Print their shapes; `dim=1` joins along the patches.",
-    ),
-    (
-        r"Tensors must have same number of dimensions",
-        "`torch.cat` or `torch.stack` was given tensors with different numbers of dimensions. A token of shape (1, 1, D) has to be expanded to (B, 1, D) first.",
-    ),
-    (
-        r"'NoneType' object",
-        "Something that should be a value is None. A function that ends without `return` gives None.",
-    ),
-    (
-        r"mat1 and mat2 shapes cannot be multiplied",
-        "A linear layer got vectors of another length than it was built for. Print the shape that goes into it; the features belong in the last dimension.",
-    ),
-    (
-        r"shape '.*' is invalid for input of size|view size is not compatible",
-        "The sizes given to `reshape` or `view` do not multiply to the number of elements, or the memory is not contiguous. Write down the shape after each step; `reshape` in place of `view` copes with the second.",
-    ),
-    (
-        r"must match the size of tensor b",
-        "Two tensors that are added or multiplied have shapes that do not fit. Print both shapes just before.",
-    ),
-    (
-        r"index .* is out of bounds|out of range",
-        "An index is larger than the dimension it points into. Check which of `ids_shuffle` and `ids_restore` is used, and along which dimension.",
-    ),
-    (
-        r"'tuple' object has no attribute|tuple indices must be",
-        "A tuple stands where a tensor is wanted. Calling `mae(images)` returns a reconstruction and a mask; the representation comes from `forward_encoder_representation`.",
-    ),
-    (
-        r"Can't call numpy\(\) on Tensor that requires grad",
-        "A detour through numpy cuts the gradient. Stay with torch operations inside graded functions.",
-    ),
-    (
-        r"a leaf Variable that requires grad .* in-place|modified by an inplace operation",
-        "A tensor that the gradient needs is written to in place. Build a new tensor instead.",
-    ),
-    (
-        r"missing \d+ required positional argument|takes \d+ positional argument|unexpected keyword argument",
-        "The signature differs from the template's. Keep names, order and defaults of the arguments.",
-    ),
+# Attributes of the template's models that students forget to take from `self`.
+_ATTRIBUTES = frozenset(
+    {
+        "cls_token",
+        "decoder",
+        "decoder_input_projection",
+        "decoder_output_projection",
+        "decoder_position_encoding",
+        "detach",
+        "encoder",
+        "encoder_input_projection",
+        "encoder_position_encoding",
+        "keep_length",
+        "mae",
+        "masked_length",
+        "masked_tokens",
+        "num_patches",
+        "output_head",
+        "patch_projection",
+        "patch_size",
+        "position_encoding",
+        "transformer",
+    }
 )
 
 
@@ -220,18 +185,22 @@ def _cause(kind: str, message: str, failure: Mapping[str, Any], not_run: Mapping
             f"{code(name)} is made in {code(not_run[name])}, in code that the grader does not run (training, loops, "
             "tests). Define it at the top level of a cell, or pass it as an argument."
         )
-    if kind in ("NameError", "UnboundLocalError"):
-        return "Restart the kernel and run all cells: a name that only an old cell defined is gone then."
-    if kind == "ModuleNotFoundError":
-        return "Graded functions need only torch and numpy; the grader does not have every library."
-    if kind == "RecursionError":
-        return "The function calls itself without end. Look for a method that calls its own name."
-    if kind == "SystemExit":
-        return "Take out calls such as `exit()` and `quit()`."
-    for pattern, cause in _CAUSES:
-        if re.search(pattern, message):
-            return cause
-    return "Call the function in a fresh kernel with inputs of the shapes in the docstring."
+    if kind == "NameError":
+        return _undefined(message)
+    return likely_cause(kind, message)
+
+
+def _undefined(message: str) -> str:
+    """Return what to try where a name is not defined."""
+    name = re.search(r"name '(\w+)'", message)
+    if name is not None and name.group(1) == "self":
+        return "`self` is known only inside methods that have it as their first argument."
+    if name is not None and name.group(1) in _ATTRIBUTES:
+        return (
+            f"{code(name.group(1))} is an attribute of the model: inside a method write {code('self.' + name.group(1))}. "
+            "In a notebook, a variable of that name from another cell can hide this."
+        )
+    return likely_cause("NameError", message)
 
 
 def _place(frames: object) -> str:

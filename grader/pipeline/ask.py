@@ -18,6 +18,7 @@ from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
 from grader.intake.report import Code, Intake
 from grader.pipeline.budget import LEAST_S
+from grader.pipeline.places import places_of
 from grader.probes import task
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
@@ -101,7 +102,19 @@ class Asker:
         if message.kind != task.ANSWER:
             return ended_early(Ending.BAD_ANSWER.name, "")
         # What a run with our helpers gave says something about their answers: it is judged and no more.
-        return judge_answers(check, exam, read_answers(message, len(exam.cases)), diagnosing=not lent)
+        evidence, known = judge_answers(check, exam, read_answers(message, len(exam.cases)), diagnosing=not lent)
+        return self._with_names(evidence, known, check) if known else evidence
+
+    def _with_names(self, evidence: Evidence, known: Sequence[Misconception], check: Check) -> Evidence:
+        """Add the names of the mistakes that the values show, what to say about them, and where to look."""
+        happened = [entry.happened for entry in known]
+        places = places_of(known, self.intake.parts[check.part], function=check.function, aliases=check.aliases)
+        return replace(
+            evidence,
+            findings=tuple(dict.fromkeys((*happened, *places, *evidence.findings))),
+            try_next=" ".join(dict.fromkeys(entry.right for entry in known)),
+            diagnosis=tuple(entry.id for entry in known),
+        )
 
     def fetch(self, check: Check, exam: Exam, time_limit_s: float) -> list[CaseAnswer] | None:
         """Run the probe once and return what came home, unjudged; None if nothing did."""
@@ -174,24 +187,27 @@ def _lend(lent: tuple[str, ...], exam: Exam) -> Callable[[Message], Message]:
     return Lending(lent, exam.settings.get("mae", {})).answer
 
 
-def diagnose(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Misconception | None:
-    """Return the known mistake that answers show; None where there is none, or no reference to compute it with."""
+def diagnose(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> tuple[Misconception, ...]:
+    """Return the known mistakes that answers show; none also where there is no reference to compute them with."""
     if importlib.util.find_spec("reference") is None:
-        return None
+        return ()
     from grader.checks.misconceptions import diagnose as compare_with_known
 
     return compare_with_known(check, exam, answers)
 
 
-def judge_answers(check: Check, exam: Exam, answers: Sequence[CaseAnswer], *, diagnosing: bool) -> Evidence:
+def judge_answers(
+    check: Check, exam: Exam, answers: Sequence[CaseAnswer], *, diagnosing: bool
+) -> tuple[Evidence, tuple[Misconception, ...]]:
     """
-    Judge what came home and, if asked, name the mistake that it shows.
+    Judge what came home and, if asked, find the known mistakes that it shows.
 
     Values may be anything that fits into their dtype: what overflows on the way to a verdict is wrong, and no news.
     """
     with np.errstate(all="ignore"):
         evidence = check.judge(check, exam, answers)
-        return _with_diagnosis(evidence, check, exam, answers) if diagnosing else evidence
+        wrong = diagnosing and evidence.verdict is Verdict.FAILED
+        return evidence, diagnose(check, exam, answers) if wrong else ()
 
 
 def _near(code: Code, name: str) -> str | None:
@@ -208,14 +224,6 @@ def read_answers(message: Message, cases: int) -> list[CaseAnswer]:
         arrays = {name.removeprefix(prefix): array for name, array in message.arrays.items() if name.startswith(prefix)}
         answers.append(CaseAnswer(arrays))
     return answers
-
-
-def _with_diagnosis(evidence: Evidence, check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
-    """Add the name of a known mistake and what to say about it, where the values are exactly that mistake's."""
-    found = diagnose(check, exam, answers) if evidence.verdict is Verdict.FAILED else None
-    if found is None:
-        return evidence
-    return replace(evidence, findings=(found.happened, *evidence.findings), try_next=found.right, diagnosis=(found.id,))
 
 
 def _code_meta(code: Code, steps: list[tuple[int, int]], modules: Mapping[str, str]) -> dict[str, object]:

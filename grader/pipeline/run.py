@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from grader.feedback.results import build_results, write_results
 from grader.feedback.text import plain
 from grader.feedback.words import Judgement
 from grader.intake.collect import collect
-from grader.intake.report import SURVEY_CAPS, Intake, read_survey
+from grader.intake.report import SURVEY_CAPS, Code, Intake, read_survey
 from grader.intake.survey import answer as answer_survey
 from grader.intake.survey import ask as ask_survey
 from grader.pipeline.budget import LEAST_S, Budget
@@ -120,22 +120,40 @@ def grade_submission(path: Path, settings: Settings) -> Report:
     with contextlib.ExitStack() as stack:
         try:
             with settings.profile.phase("sandbox"):
-                sandbox = stack.enter_context(Sandbox(_tasks(), cuda=settings.device == "cuda"))
+                sandbox = stack.enter_context(open_sandbox(settings.device))
         except Exception:  # a wall that is missing, a full disk, no memory: no student code is run
             _Run(settings, began).give_up()
             raise
-        run = _Run(settings, began)  # reads the rubric: workers could see what was read before the fork
-        run.write()
-        run.report.extra_data["sandbox"] = sandbox.walls.describe()
-        settings.on_step(sandbox.walls.describe())
-        try:
-            with settings.profile.watching(sandbox.zygote_pid):
-                _grade_in(sandbox, path, run)
-        except CutShort:
-            run.report.notes = [*run.report.notes, _CUT_SHORT]
-        except Exception:  # whatever broke is ours: no question may look as if the student had failed it
-            run.give_up()
-            raise
+        return grade_inside(sandbox, path, settings, began=began)
+
+
+def open_sandbox(device: str) -> Sandbox:
+    """Return a sandbox, not entered yet, whose workers do what grading needs; errors are those of entering it."""
+    return Sandbox(_tasks(), cuda=device == "cuda")
+
+
+def grade_inside(sandbox: Sandbox, path: Path, settings: Settings, *, began: float | None = None) -> Report:
+    """
+    Grade in a sandbox that stands already: what is the same for every submission is then not done again.
+
+    Other arguments, the result and errors are those of `grade_submission`; `settings.device` is the sandbox's.
+
+    Args:
+        began: `time.monotonic()` from which the run's time counts; now, where it is None.
+    """
+    # This reads the rubric: workers could see what was read before the fork.
+    run = _Run(settings, time.monotonic() if began is None else began)
+    run.write()
+    run.report.extra_data["sandbox"] = sandbox.walls.describe()
+    settings.on_step(sandbox.walls.describe())
+    try:
+        with settings.profile.watching(sandbox.zygote_pid):
+            _grade_in(sandbox, path, run)
+    except CutShort:
+        run.report.notes = [*run.report.notes, _CUT_SHORT]
+    except Exception:  # whatever broke is ours: no question may look as if the student had failed it
+        run.give_up()
+        raise
     if not run.write():
         raise StaffError(
             happened=f"{settings.out / 'results.json'} could not be written at the end of the run.",
@@ -226,16 +244,14 @@ def _survey_task(request: Message, _: socket.socket) -> Message:
 def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     settings = run.settings
     with settings.profile.phase("reference"):
-        from grader.pipeline.ask import GIVEN_NAMES
         from grader.pipeline.questions import Questions, check_rubric, wanted_names
 
         check_rubric(run.rubric)
     settings.on_step(f"Reading {plain(path.name)}")
     with settings.profile.phase("intake"):
         try:
-            intake = _survey(sandbox, path, wanted_names())
-            vision = {"vision": (*wanted_names()["vision"], *GIVEN_NAMES)}
-            given = _survey(sandbox, TEMPLATES / "MAE_student.ipynb", vision).parts["vision"]
+            intake = survey(sandbox, path, wanted_names())
+            given = survey_given(sandbox)
         except SubmissionError as error:
             run.fill(Verdict.MISSING, error.happened, try_next=error.try_next)
             return
@@ -249,7 +265,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
         device=settings.device,
         memory_mib=settings.memory_mib,
         cifar10=settings.cifar10,
-        given_modules={path.stem: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))},
+        given_modules=given_modules(),
     )
     for index, question in enumerate(run.rubric.questions):
         allowance_s = run.budget.allowance_s(question, run.rubric.questions[index + 1 :])
@@ -286,7 +302,32 @@ def _judge(questions: Questions, question: Question, allowance_s: float) -> Judg
         return Judgement(question, Evidence(Verdict.INFRASTRUCTURE))
 
 
-def _survey(sandbox: Sandbox, path: Path, wanted: dict[str, tuple[str, ...]]) -> Intake:
+def survey_given(sandbox: Sandbox) -> Code:
+    """Return the vision template's own definitions, for a student whose copy is lost."""
+    from grader.pipeline.ask import GIVEN_NAMES
+    from grader.pipeline.questions import wanted_names
+
+    wanted = {"vision": (*wanted_names()["vision"], *GIVEN_NAMES)}
+    return survey(sandbox, TEMPLATES / "MAE_student.ipynb", wanted).parts["vision"]
+
+
+def given_modules() -> dict[str, str]:
+    """Return the source of the modules that are handed out, by name."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))}
+
+
+def survey(sandbox: Sandbox, path: Path, wanted: Mapping[str, tuple[str, ...]]) -> Intake:
+    """
+    Find what was handed in.
+
+    Args:
+        sandbox: where files are unpacked and parsed.
+        path: a zip, a notebook or a folder.
+        wanted: for each part of the homework, the names to look for.
+
+    Raises:
+        SubmissionError: it cannot be read.
+    """
     collected = collect(path)
     outcome = sandbox.run("survey", ask_survey(collected.files, wanted), limits=_SURVEY_LIMITS, caps=SURVEY_CAPS)
     if outcome.message is None:

@@ -7,9 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grader.checks.compare import GRADIENTS, INDEX, MASK, VALUES, Tolerance, compare, relative_error
+from grader.checks.compare import (
+    INDEX,
+    MASK,
+    Tolerance,
+    calibrated,
+    compare,
+    compare_form,
+    error_of,
+    relative_error,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
+VALUES = Tolerance(1e-4)
 RIGHT = np.linspace(-1, 1, 24).reshape(2, 3, 4)
 
 
@@ -19,7 +29,7 @@ def moved_by(share: float) -> Array:
     return RIGHT + direction * share * np.linalg.norm(RIGHT) / np.linalg.norm(direction)
 
 
-@pytest.mark.parametrize("tolerance", [VALUES, GRADIENTS, Tolerance(0.5)], ids=lambda each: str(each.relative))
+@pytest.mark.parametrize("tolerance", [VALUES, Tolerance(1e-3), Tolerance(0.5)], ids=lambda each: str(each.relative))
 def test_both_sides_of_a_tolerance(tolerance: Tolerance) -> None:
     """A norm-scaled error just below the tolerance passes, one just above fails."""
     assert compare(moved_by(0.99 * tolerance.relative), RIGHT, tolerance, name="x") == ""
@@ -150,3 +160,26 @@ def test_the_relative_error_is_scaled_by_the_reference() -> None:
     """‖student − reference‖ over the larger of ‖reference‖ and the floor."""
     assert relative_error(np.array([3.0, 5.0]), np.array([3.0, 4.0]), 0.0) == pytest.approx(0.2)
     assert relative_error(np.array([1.0, 0.0]), np.zeros(2), 0.5) == pytest.approx(2**0.5)
+
+
+def test_the_form_comes_before_the_values() -> None:
+    """What is missing, of another shape or not finite is told without a tolerance; a right form says nothing."""
+    assert compare_form(None, RIGHT, name="x") == "`x` did not come back."
+    assert compare_form(RIGHT[0], RIGHT, name="x") == "`x` has shape (3, 4); it should be (2, 3, 4)."
+    assert compare_form(np.full_like(RIGHT, np.nan), RIGHT, name="x").endswith("NaN or infinite.")
+    assert compare_form(RIGHT + 1, RIGHT, name="x") == ""
+
+
+def test_an_error_is_what_compare_holds_against_the_tolerance() -> None:
+    """The same number as in the comparison, and infinite where that stops before the values."""
+    assert error_of(moved_by(0.3), RIGHT) == pytest.approx(0.3)
+    assert error_of(np.full(4, 1e-8), np.zeros(4)) == pytest.approx(0.1)
+    assert [error_of(each, RIGHT) for each in (None, RIGHT[0], RIGHT * np.inf)] == [np.inf] * 3
+
+
+def test_what_was_never_measured_has_no_tolerance() -> None:
+    """An unknown check or output is an error that says what to do, and not some number."""
+    with pytest.raises(LookupError, match="python -m grader calibrate"):
+        calibrated("patchify.output", "images")
+    with pytest.raises(LookupError, match=r"`x` of no\.such"):
+        calibrated("no.such", "x")

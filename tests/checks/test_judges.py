@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from grader.checks.compare import MASK
+from grader.checks.compare import MASK, Tolerance
 from grader.checks.exam import Case, CaseAnswer, Check, Exam
 from grader.checks.judges import changed_inputs, judge_gradients, judge_outputs, judge_unchanged
 from grader.verdicts import Verdict
@@ -19,7 +19,8 @@ def unused(_: torch.Generator) -> Exam:
     raise AssertionError
 
 
-CHECK = Check("f.output", "vision", "f", "output", "f", ("f",), unused, judge_outputs, tolerances={"mask": MASK})
+TOLERANCES = {"y": Tolerance(1e-4), "gradient": Tolerance(1e-3), "mask": MASK}
+CHECK = Check("f.output", "vision", "f", "output", "f", ("f",), unused, judge_outputs, tolerances=TOLERANCES)
 INPUTS: Arrays = {"x": np.arange(6.0).reshape(2, 3), "cotangent/y": np.ones((2, 3))}
 EXPECTED: Arrays = {"y": np.full((2, 3), 2.0), "mask": np.array([0.0, 1.0])}
 

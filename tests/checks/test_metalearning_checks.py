@@ -92,11 +92,42 @@ def moved(key: str, factor: float) -> Array:
     return np.asarray(1 + factor * (prepared(key).cases[0].expected["path"] - 1))
 
 
+def aside(key: str, share: float) -> Array:
+    """Return the right path, moved by a share of each movement's length in a direction in which nothing leaks."""
+    expected = prepared(key).cases[0].expected
+    path, leak = expected["path"], expected["leaking"] - expected["path"]
+    across = np.cos(np.arange(path.shape[1])) * np.ones_like(path)
+    across[1:] -= leak[1:] * np.sum(across * leak, axis=1)[1:, None] / np.sum(leak**2, axis=1)[1:, None]
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    return np.asarray(path + share * across * np.linalg.norm(path - 1, axis=1, keepdims=True))
+
+
 @pytest.mark.parametrize("key", [PATH, COPIED])
-@pytest.mark.parametrize(("factor", "passes"), [(1.045, True), (0.955, True), (1.055, False), (0.945, False)])
+@pytest.mark.parametrize(("factor", "passes"), [(0.98, True), (-0.98, True), (1.02, False), (-1.02, False)])
 def test_both_sides_of_the_paths_tolerance(key: str, factor: float, passes: bool) -> None:
-    """Movements 4.5 % off are within the tolerance of 5 %, 5.5 % are not."""
-    assert judge(key, changed(key, path=moved(key, factor))).passed is passes
+    """A path just within the tolerance passes, one just outside does not."""
+    allowed = CHECKS[key].tolerance("path").relative
+
+    assert judge(key, changed(key, path=aside(key, factor * allowed))).passed is passes
+
+
+@pytest.mark.parametrize("key", [PATH, COPIED])
+@pytest.mark.parametrize(("share", "passes"), [(0.0, True), (0.3, True), (1.0, True), (-0.2, False), (1.2, False)])
+def test_a_leak_of_the_inner_losses_counts_as_right(key: str, share: float, passes: bool) -> None:
+    """All of it is the loop of 2023, a part of it another such loop; more of it, or its negative, is a mistake."""
+    expected = prepared(key).cases[0].expected
+    path = expected["path"] + share * (expected["leaking"] - expected["path"])
+
+    assert judge(key, changed(key, path=path)).passed is passes
+
+
+def test_more_steps_than_iterations_are_told() -> None:
+    """Right steps do not hide that there is one too many."""
+    path = moved(PATH, 1.0)
+
+    evidence = judge(PATH, changed(PATH, path=np.concatenate([path, path[-1:] + 0.01])))
+
+    assert evidence.findings == ("The feature weights change 9 times; `num_iterations` is 8.",)
 
 
 def test_a_path_may_be_logged_late_or_in_part() -> None:
@@ -119,9 +150,11 @@ def test_coefficients_are_compared_up_to_their_sign(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["meta_learning_reg_closed_form.behaviour", "meta_learning_reg_sgd.behaviour"])
-@pytest.mark.parametrize(("factor", "passes"), [(1.0009, True), (1.0011, False)])
-def test_both_sides_of_the_tolerance_for_given_functions(key: str, factor: float, passes: bool) -> None:
-    """What is handed out has to learn the same weights to a thousandth of their movement."""
+@pytest.mark.parametrize(("share", "passes"), [(0.98, True), (1.02, False)])
+def test_both_sides_of_the_tolerance_for_given_functions(key: str, share: float, passes: bool) -> None:
+    """What is handed out has to learn the same weights up to rounding."""
+    factor = 1 + share * CHECKS[key].tolerance("path").relative
+
     assert judge(key, changed(key, path=moved(key, factor))).passed is passes
 
 

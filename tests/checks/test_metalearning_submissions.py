@@ -311,15 +311,15 @@ WRONG: dict[str, Wrong] = {
         ),
         LOGISTIC,
         {PATH},
-        "labels or on real values",
+        "real values of the function",
     ),
     "one-inner-step-too-many": (
         in_h('range(params_dict["num_gd_steps"])', 'range(params_dict["num_gd_steps"] + 1)'),
         LOGISTIC,
         {PATH},
-        "how many steps",
+        "one step more",
     ),
-    "first-order": (in_h(INNER, INNER.replace("True", "False")), LOGISTIC, {PATH}, "create_graph=True"),
+    "first-order": (in_h(INNER, INNER.replace("True", "False")), LOGISTIC, {PATH}, "`create_graph`"),
     "no-meta-step": (in_h("        meta_optimizer.step()\n", ""), LOGISTIC, BOTH, "never change"),
     "gradients-pile-up": (
         in_h("        meta_optimizer.zero_grad()\n", ""),
@@ -331,7 +331,7 @@ WRONG: dict[str, Wrong] = {
         in_h("meta_loss.backward()", '(meta_loss / params_dict["num_inner_tasks"]).backward()'),
         LOGISTIC,
         {PATH},
-        "mean of the tasks",
+        "mean over the tasks",
     ),
     "meta-labels-real": (
         in_h(
@@ -342,13 +342,13 @@ WRONG: dict[str, Wrong] = {
         UPDATES,
         "`my_sign`",
     ),
-    "mean-for-sum": (in_h(H_UPDATE, H_UPDATE.replace("torch.sum", "torch.mean")), LOGISTIC, UPDATES, "the sum"),
+    "mean-for-sum": (in_h(H_UPDATE, H_UPDATE.replace("torch.sum", "torch.mean")), LOGISTIC, UPDATES, "The sum"),
     "sign-of-the-exponent": (in_h(H_UPDATE, H_UPDATE.replace("-to_", "to_")), LOGISTIC, UPDATES, "exponent"),
     "weights-forgotten": (
         in_h("(to_tensor(features) * feature_weights_t) @ w_t", "to_tensor(features) @ w_t"),
         LOGISTIC,
         UPDATES,
-        "multiplied by their weights",
+        "multiplied by `feature_weights_t`",
     ),
     "weights-detached": (
         in_h("(to_tensor(features) * feature_weights_t) @ w_t", "(to_tensor(features) * feature_weights_t.data) @ w_t"),
@@ -356,13 +356,13 @@ WRONG: dict[str, Wrong] = {
         {f"{LOSS}.gradient"},
         "No gradient reaches `feature_weights_t`",
     ),
-    "grid-for-uniform": (in_h(H_DRAW, H_DRAW.replace("uniform_random", "grid")), LOGISTIC, UPDATES, "log(1 + exp"),
+    "grid-for-uniform": (in_h(H_DRAW, H_DRAW.replace("uniform_random", "grid")), LOGISTIC, UPDATES, "on a grid"),
     "accuracy": (in_h(ERRORS, ERRORS.replace("!=", "==")), LOGISTIC, {f"{TEST}.output"}, "accuracy"),
     "sign-forgotten": (
         in_h(ERRORS, ERRORS.replace('my_sign(test["features"] @ alpha)', 'test["features"] @ alpha')),
         LOGISTIC,
         {f"{TEST}.output"},
-        "take the sign",
+        "The sign of the prediction",
     ),
     "percentiles-swapped": (
         in_h(
@@ -385,7 +385,7 @@ WRONG: dict[str, Wrong] = {
         ),
         LOGISTIC,
         {f"{TEST}.output"},
-        "weighted features",
+        "without the feature weights",
     ),
     "least-squares-test": (
         in_h("alpha, _ = solve_logistic(", "from utils import solve_ls\n            alpha, _ = solve_ls("),
@@ -400,7 +400,7 @@ WRONG: dict[str, Wrong] = {
         ),
         LOGISTIC,
         {f"{ORACLE}.output"},
-        "weighted features",
+        "all features",
     ),
     "zero-is-no-label": (
         in_h("my_sign(np.zeros_like(z_test))", "np.zeros_like(z_test)"),
@@ -440,7 +440,7 @@ WRONG: dict[str, Wrong] = {
         ),
         COPIED,
         set(COPIED),
-        "labels or on real values",
+        "real values of the function",
     ),
     "given-function-broken": (
         Submission(
@@ -490,7 +490,7 @@ WRONG: dict[str, Wrong] = {
         in_theory("    return trajectory", "    return trajectory[1:]"),
         THEORY,
         {"descend_feature_weights.output", "descend_feature_weights.convergence"},
-        "The start comes first",
+        "The start should be the first row",
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections import Counter
@@ -14,25 +15,31 @@ import numpy as np
 import pytest
 import torch
 
-from grader.checks.compare import VALUES, relative_error
+from grader.checks.compare import relative_error
 from grader.checks.exam import CaseAnswer, Check, Exam
+from grader.checks.metalearning import METALEARNING_CHECKS
 from grader.checks.misconceptions import CATALOGUE, Misconception, diagnose, diagnosis
-from grader.checks.misconceptions.calls import build_module, call
-from grader.checks.misconceptions.catalogue import misconception
+from grader.checks.misconceptions.calls import OUT_OF_REACH, build_module, call
+from grader.checks.misconceptions.catalogue import composed, misconception
+from grader.checks.misconceptions.diagnosis import tolerance_of
+from grader.checks.misconceptions.evaluation import curve_with, oracle_with, zero_with
+from grader.checks.misconceptions.runs import learn_with, path_distance, relative_distance
+from grader.checks.misconceptions.theory import descend_with, gradient_with
+from grader.checks.misconceptions.update import update_with
 from grader.checks.vision import VISION_CHECKS
 from grader.intake.report import Code
 from grader.pipeline.ask import Asker
 from grader.sandbox.outcome import Ending, Outcome
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Array, Arrays, Message
+from reference.metalearning.theory import aliased_coefficients, expected_test_error, min_norm_solution
 from reference.vision.autoencoder import MaskedAutoEncoder
 from reference.vision.classifier import ClassificationMAE
 from reference.vision.masking import random_masking, restore_masked
 from reference.vision.patches import patchify, unpatchify
 from reference.vision.vit import ClassificationViT
 
-CHECKS = {check.key: check for check in VISION_CHECKS}
-BY_VALUE = [key for key, check in CHECKS.items() if check.aspect in ("output", "generality")]
+CHECKS = {check.key: check for check in (*VISION_CHECKS, *METALEARNING_CHECKS)}
 RIGHT: dict[str, Callable[..., Any]] = {
     "patchify": patchify,
     "unpatchify": unpatchify,
@@ -43,11 +50,32 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "MaskedAutoEncoder.forward_decoder": MaskedAutoEncoder.forward_decoder,
     "MaskedAutoEncoder.forward_encoder_representation": MaskedAutoEncoder.forward_encoder_representation,
     "ClassificationMAE.forward": ClassificationMAE.forward,
+    "min_norm_solution": min_norm_solution,
+    "aliased_coefficients": aliased_coefficients,
+    "expected_test_error": expected_test_error,
+    "expected_test_error_gradient": gradient_with,
+    "descend_feature_weights": descend_with,
+    "meta_update_classification": update_with,
+    "test_classification": curve_with,
+    "test_oracle_classification": oracle_with,
+    "test_zero_classification": zero_with,
+    "meta_learning_classification": learn_with,
 }
+# Checks whose answers the catalogue predicts, and those whose answers it has a look at.
+BY_VALUE = [
+    key
+    for key, check in CHECKS.items()
+    if any(e.function == check.function and check.aspect in e.aspects and e.function_with_it for e in CATALOGUE)
+]
+BY_A_LOOK = sorted({f"{entry.function}.{entry.aspects[0]}" for entry in CATALOGUE if entry.recognise is not None})
+# How near an answer is to what a mistake gives, if it is that mistake's.
+SAME = 1e-4
 # A wrong answer is a hundred tolerances from the right one, as a probe must be that is strong enough.
-CLEAR = 100 * VALUES.relative
+CLEAR = 100 * SAME
 # Two mistakes need only be so far apart that no answer can be within the tolerance of both, with room to spare.
-APART = 20 * VALUES.relative
+APART = 20 * SAME
+# Of a whole run, 3 % of the path's length are tolerated, because the loop handed out in 2023 leaks.
+RUNS_APART = 0.06
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -75,7 +103,12 @@ def given_by(key: str, function: Callable[..., Any]) -> list[Arrays]:
 @cache
 def wrong(key: str) -> dict[str, list[Arrays]]:
     """Return what each misconception of a check's function gives in every case, whatever its aspects."""
-    return {entry.id: given_by(key, entry.function_with_it) for entry in entries(key, every_aspect=True)}
+    found = {}
+    for entry in entries(key, every_aspect=True):
+        if entry.function_with_it is not None:
+            with contextlib.suppress(*OUT_OF_REACH):  # some do not go with every size
+                found[entry.id] = given_by(key, entry.function_with_it)
+    return found
 
 
 def entries(key: str, *, every_aspect: bool = False) -> list[Misconception]:
@@ -86,6 +119,11 @@ def entries(key: str, *, every_aspect: bool = False) -> list[Misconception]:
         for entry in CATALOGUE
         if entry.function == check.function and (every_aspect or check.aspect in entry.aspects)
     ]
+
+
+def predicted(key: str) -> list[Misconception]:
+    """Return the entries of a check that predict its answers."""
+    return [entry for entry in entries(key) if entry.function_with_it is not None]
 
 
 def answers(outputs: list[Arrays]) -> list[CaseAnswer]:
@@ -100,9 +138,16 @@ def expected(key: str) -> list[Arrays]:
 
 def distance(check: Check, some: Arrays, other: Arrays) -> float:
     """Return by how much two answers differ in the output that differs most; infinity by kind or shape."""
+    if "path" in other:
+        coefficients = relative_distance(np.abs(some["w_t"]), np.abs(other["w_t"]))
+        return float("inf") if coefficients > 2e-3 else path_distance(some["path"], other["path"])
     largest = 0.0
-    for name in sorted(other, key=lambda name: other[name].size):
-        one, two, tolerance = some[name], other[name], check.tolerance(name)
+    for name in sorted(some.keys() | other.keys(), key=lambda name: name):
+        if name not in some or name not in other:
+            if name.startswith("gradient/") and check.aspect != "output":
+                return float("inf")
+            continue
+        one, two, tolerance = some[name], other[name], tolerance_of(check, name)
         if one.shape != two.shape:
             return float("inf")
         if tolerance.kind == "float":
@@ -113,39 +158,53 @@ def distance(check: Check, some: Arrays, other: Arrays) -> float:
     return largest
 
 
+def is_clear(key: str, apart: float, *, enough: float) -> bool:
+    """Whether two answers differ by enough, or by more than the leak of a run could hide."""
+    return apart >= (RUNS_APART if CHECKS[key].probe == "meta_learning" else enough)
+
+
 def test_every_function_has_entries() -> None:
-    """There are mistakes for each vision function, a hundred in all."""
+    """There are mistakes for each function that students write, two hundred in all."""
     counts = Counter(entry.function for entry in CATALOGUE)
 
     assert counts.keys() == RIGHT.keys()
-    assert min(counts.values()) >= 6
-    assert len(CATALOGUE) >= 100
+    assert min(counts.values()) >= 4
+    assert len(CATALOGUE) >= 200
 
 
 @pytest.mark.parametrize("key", BY_VALUE)
 def test_calls_follow_the_contract(key: str) -> None:
-    """Called as a misconception is called, the reference itself gives the right answer, bit for bit."""
+    """Called as a misconception is called, the reference itself gives the right answer."""
     check = CHECKS[key]
     for mine, right in zip(given_by(key, RIGHT[check.function]), expected(key), strict=True):
-        assert mine.keys() == right.keys()
-        for name in right:
-            np.testing.assert_array_equal(mine[name], right[name])
+        assert mine.keys() & right.keys()
+        assert check.part != "vision" or mine.keys() >= right.keys()
+        for name in mine.keys() & right.keys():
+            np.testing.assert_allclose(mine[name], right[name], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("key", BY_VALUE)
 def test_each_differs_clearly_from_the_right_answer(key: str) -> None:
     """In every case, in one output at least, and by a hundred times what is tolerated."""
-    for entry in entries(key):
-        for mine, right in zip(wrong(key)[entry.id], expected(key), strict=True):
-            assert distance(CHECKS[key], mine, right) >= CLEAR, entry.id
+    for entry in predicted(key):
+        if entry.id.endswith(BY_CALL):
+            continue
+        apart = [
+            distance(CHECKS[key], mine, right) for mine, right in zip(wrong(key)[entry.id], expected(key), strict=True)
+        ]
+        # Nine in ten cases: a task may have the labels that make a mistake small.
+        assert is_clear(key, max(apart), enough=CLEAR), entry.id
+        assert all(is_clear(key, each, enough=CLEAR) for each in apart) or CHECKS[key].part != "vision", entry.id
 
 
-@pytest.mark.parametrize("key", BY_VALUE)
+@pytest.mark.parametrize(
+    "key", [key for key in BY_VALUE if key.endswith(("output", "generality")) and CHECKS[key].probe != "meta_learning"]
+)
 def test_an_aspect_is_left_out_only_where_the_mistake_is_right(key: str) -> None:
     """An entry that does not apply to a check gives the right answer there."""
     applying = {entry.id for entry in entries(key)}
     for entry in entries(key, every_aspect=True):
-        if entry.id not in applying:
+        if entry.id not in applying and entry.id in wrong(key):
             for mine, right in zip(wrong(key)[entry.id], expected(key), strict=True):
                 assert distance(CHECKS[key], mine, right) == 0, entry.id
 
@@ -153,9 +212,12 @@ def test_an_aspect_is_left_out_only_where_the_mistake_is_right(key: str) -> None
 @pytest.mark.parametrize("key", BY_VALUE)
 def test_no_two_give_the_same_values(key: str) -> None:
     """No answer can be within the tolerance of two entries, so a diagnosis is never between two."""
-    for one, two in itertools.combinations(entries(key), 2):
-        first, second = wrong(key)[one.id][0], wrong(key)[two.id][0]
-        assert distance(CHECKS[key], first, second) >= APART, (one.id, two.id)
+    for one, two in itertools.combinations(predicted(key), 2):
+        apart = [distance(CHECKS[key], *pair) for pair in zip(wrong(key)[one.id], wrong(key)[two.id], strict=True)]
+        assert one.id.endswith(BY_CALL) or two.id.endswith(BY_CALL) or is_clear(key, max(apart), enough=APART), (
+            one.id,
+            two.id,
+        )
 
 
 def smallest_check(entry: Misconception) -> str:
@@ -163,13 +225,16 @@ def smallest_check(entry: Misconception) -> str:
     return f"{entry.function}.{entry.aspects[-1]}"
 
 
-@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.id)
+PREDICTED = [entry for entry in CATALOGUE if entry.function_with_it is not None]
+
+
+@pytest.mark.parametrize("entry", PREDICTED, ids=lambda entry: entry.id)
 def test_diagnosis_names_exactly_the_mistake(entry: Misconception) -> None:
     """Who gives a misconception's values, in other dtypes and with rounding of their own, is told that one."""
     key = smallest_check(entry)
     rounded = [as_a_student_would_return(arrays) for arrays in wrong(key)[entry.id]]
 
-    assert diagnose(CHECKS[key], prepared(key), answers(rounded)) is entry
+    assert diagnose(CHECKS[key], prepared(key), answers(rounded)) == (entry,)
 
 
 def as_a_student_would_return(arrays: Arrays) -> Arrays:
@@ -177,23 +242,34 @@ def as_a_student_would_return(arrays: Arrays) -> Arrays:
     changed = {}
     for name, array in arrays.items():
         is_mask = name == "mask"
-        changed[name] = array.astype(bool) if is_mask else array if array.dtype == np.int64 else array * (1 + 2e-6)
+        exact = array.dtype == np.int64 or name in ("n_train_post_range", "hidden", "solver")
+        changed[name] = array.astype(bool) if is_mask else array if exact else array * (1 + 2e-6)
     return changed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.id)
+@pytest.mark.parametrize("entry", PREDICTED, ids=lambda entry: entry.id)
 def test_diagnosis_names_it_at_the_homeworks_sizes(entry: Misconception) -> None:
     """The same where the models have their full depth."""
     key = f"{entry.function}.{entry.aspects[0]}"
 
-    assert diagnose(CHECKS[key], prepared(key), answers(wrong(key)[entry.id])) is entry
+    assert diagnose(CHECKS[key], prepared(key), answers(wrong(key)[entry.id])) == (entry,)
 
 
-@pytest.mark.parametrize("key", BY_VALUE)
+@pytest.mark.parametrize("key", [*BY_VALUE, *BY_A_LOOK])
 def test_a_right_answer_has_no_diagnosis(key: str) -> None:
     """Not even where a mistake that does not show at these inputs gives the same values."""
-    assert diagnose(CHECKS[key], prepared(key), answers(expected(key))) is None
+    right = [
+        {**arrays, **{f"after/{name}": array for name, array in case.inputs.items()}, "hidden": np.array(1.0)}
+        for arrays, case in zip(expected(key), prepared(key).cases, strict=True)
+    ]
+    if "behaviour" in key:  # three permutations, one of each call
+        rng = np.random.default_rng(5)
+        for arrays in right:
+            if "ids_restore" in arrays and "sorted" in arrays:
+                arrays["ids_restore"] = rng.permuted(arrays["ids_restore"], axis=1)
+
+    assert diagnose(CHECKS[key], prepared(key), answers(right)) == ()
 
 
 @pytest.mark.parametrize("key", [key for key in BY_VALUE if key.endswith("generality")])
@@ -211,7 +287,7 @@ def test_other_answers_have_no_diagnosis(key: str, fill: str) -> None:
         for arrays in expected(key)
     ]
 
-    assert diagnose(CHECKS[key], prepared(key), answers(made)) is None
+    assert diagnose(CHECKS[key], prepared(key), answers(made)) == ()
 
 
 def test_a_mistake_in_one_case_alone_has_no_diagnosis() -> None:
@@ -219,7 +295,7 @@ def test_a_mistake_in_one_case_alone_has_no_diagnosis() -> None:
     key = "random_masking.generality"
     made = [expected(key)[0], wrong(key)["random_masking.mask-inverted"][1]]
 
-    assert diagnose(CHECKS[key], prepared(key), answers(made)) is None
+    assert diagnose(CHECKS[key], prepared(key), answers(made)) == ()
 
 
 def test_between_two_there_is_no_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,13 +304,72 @@ def test_between_two_there_is_no_diagnosis(monkeypatch: pytest.MonkeyPatch) -> N
     entry = next(entry for entry in CATALOGUE if entry.id == name)
     monkeypatch.setattr(diagnosis, "registered", lambda: (*CATALOGUE, replace(entry, id=f"{name}-again")))
 
-    assert diagnose(CHECKS[key], prepared(key), answers(wrong(key)[name])) is None
+    assert diagnose(CHECKS[key], prepared(key), answers(wrong(key)[name])) == ()
 
 
-@pytest.mark.parametrize("key", [key for key in CHECKS if key not in BY_VALUE])
-def test_gradients_and_behaviour_are_not_diagnosed(key: str) -> None:
-    """The catalogue knows values; other checks have words of their own."""
-    assert diagnose(CHECKS[key], prepared(key), [CaseAnswer({}) for _ in prepared(key).cases]) is None
+@pytest.mark.parametrize("key", BY_VALUE)
+def test_no_arrays_at_all_are_no_known_mistake(key: str) -> None:
+    """Nor does what a worker leaves out count as a gradient that is cut."""
+    assert diagnose(CHECKS[key], prepared(key), [CaseAnswer({}) for _ in prepared(key).cases]) == ()
+
+
+# Told by the solver that was called, whatever values it gave.
+BY_CALL = ".least-squares"
+# The smallest questions whose mistakes can come in twos.
+IN_TWOS = [
+    "patchify.output",
+    "unpatchify.generality",
+    "random_masking.generality",
+    "restore_masked.generality",
+    "MaskedAutoEncoder.forward_decoder.generality",
+    "meta_update_classification.output",
+]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(key, marks=[pytest.mark.slow] * (key not in IN_TWOS))
+        for key in BY_VALUE
+        if "forward.output" not in key
+    ],
+)
+def test_two_mistakes_at_once_are_both_named_or_none_is(key: str) -> None:
+    """Of two that go together, the student reads both; never another pair, nor one alone whose values they are not."""
+    check, exam = CHECKS[key], prepared(key)
+    module = build_module(check.function, exam)
+    named = 0
+    for pair in itertools.islice(itertools.combinations(predicted(key), 2), 0, None, 1 if key not in IN_TWOS else 3):
+        function = composed(*pair)
+        if function is None:
+            continue
+        try:
+            both = [call(check.function, function, module, case.inputs, exam.settings) for case in exam.cases]
+        except OUT_OF_REACH:
+            continue
+        found = diagnose(check, exam, answers(both))
+        single = found[0].id if len(found) == 1 else ""
+        assert found in ((), pair) or same_values(key, both, wrong(key).get(single)), [pair, found]
+        named += found == pair
+    assert named or not any(composed(*pair) for pair in itertools.combinations(predicted(key), 2))
+
+
+def same_values(key: str, some: list[Arrays], other: list[Arrays] | None) -> bool:
+    """Return whether two sets of answers cannot be told apart."""
+    if other is None:
+        return False
+    return all(distance(CHECKS[key], *pair) <= 20 * SAME for pair in zip(some, other, strict=True))
+
+
+def test_two_wrong_outputs_are_both_named() -> None:
+    """A mask of one mistake and patches of another are told apart by output."""
+    key = "random_masking.generality"
+    mask, kept = (wrong(key)[f"random_masking.{name}"] for name in ("mask-inverted", "kept-in-image-order"))
+    made = [{**arrays, "kept": other["kept"]} for arrays, other in zip(mask, kept, strict=True)]
+
+    found = diagnose(CHECKS[key], prepared(key), answers(made))
+
+    assert {entry.id for entry in found} == {"random_masking.mask-inverted", "random_masking.kept-in-image-order"}
 
 
 def test_an_id_is_taken_once() -> None:
@@ -250,12 +385,12 @@ def test_words_are_hints_and_no_solutions(entry: Misconception) -> None:
     """What happened and what is right, in sentences; a name is the longest piece of code in them."""
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", entry.id.removeprefix(f"{entry.function}."))
     assert entry.hint == f"{entry.happened} {entry.right}"
-    assert re.fullmatch(r"[A-Z].*\.", entry.about)
+    assert re.fullmatch(r"\S.*\.", entry.about)
     for sentence in (entry.happened, entry.right):
-        assert re.match(r"[A-Z`]", sentence)
+        assert re.match(r"[A-Z`βc]", sentence)
         assert sentence.endswith(".")
         assert len(sentence) <= 200
-        assert not re.search(r"[\[\]()=\n]|  |torch|einops", sentence)
+        assert not re.search(r"[\[\]()=\n]|  |torch|einops", re.sub(r"[Pp]art \([a-h]\)", "part", sentence))
         assert all(piece.isidentifier() for piece in re.findall(r"`([^`]*)`", sentence))
         assert sentence.count("`") % 2 == 0
     assert " should " in entry.right  # nobody is left with what went wrong alone

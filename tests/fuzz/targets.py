@@ -241,7 +241,7 @@ def judge(given: tuple[str, list[Arrays]]) -> None:
     answers = [CaseAnswer(each) for each in arrays]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        evidence = judge_answers(check, exam, answers, diagnosing=True)
+        evidence, _ = judge_answers(check, exam, answers, diagnosing=True)
     check_report(evidence)
 
 

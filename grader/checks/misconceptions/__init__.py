@@ -17,11 +17,26 @@ A mistake that leaves the values of some question right names the `aspects` that
 differs from the right answer, and from every other entry, at the inputs of its questions.
 """
 
-from grader.checks.misconceptions import classifier, decoder, encoder, masking, patches, representation, vit
+from grader.checks.misconceptions import (
+    classifier,
+    decoder,
+    encoder,
+    evaluation,
+    gradients,
+    masking,
+    patches,
+    representation,
+    runs,
+    theory,
+    update,
+    vit,
+)
 from grader.checks.misconceptions.catalogue import Misconception, registered
 from grader.checks.misconceptions.diagnosis import diagnose
 
 __all__ = ["CATALOGUE", "Misconception", "diagnose"]
 
-_MODULES = (patches, masking, vit, encoder, decoder, representation, classifier)  # importing them registers
+# Importing them registers what is in them.
+_MODULES = (patches, masking, vit, encoder, decoder, representation, classifier, gradients)
+_META_MODULES = (theory, update, evaluation, runs)
 CATALOGUE = registered()

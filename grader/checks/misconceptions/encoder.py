@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from grader.checks.misconceptions.catalogue import misconception
+from grader.checks.misconceptions.twins import with_swapped_axes, with_zero, without
 from reference.vision.autoencoder import MaskedAutoEncoder
 from reference.vision.masking import random_masking
 from reference.vision.patches import patchify
@@ -41,8 +42,13 @@ def _with_class_token(model: MaskedAutoEncoder, patches: Tensor) -> Tensor:
 
 @misconception(
     f"{_FUNCTION}.no-positions",
+    before=with_zero("encoder_position_encoding"),
     happened="The encoder's position encoding is not used, so the encoder cannot know where a kept patch comes from.",
     right="`encoder_position_encoding` should be added to all projected patches before they are masked.",
+    clues=(
+        "encoder_position_encoding",
+        "random_masking",
+    ),
 )
 def no_positions(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor) -> Encoded:
     """No positions are added."""
@@ -95,6 +101,10 @@ def positions_after_encoder(model: MaskedAutoEncoder, images: Tensor, ids_shuffl
     f"{_FUNCTION}.class-token-last",
     happened="You put the class token after the kept patches.",
     right="The class token should come first: the decoder and the classifier look for it at index 0.",
+    clues=(
+        "cat",
+        "hstack",
+    ),
 )
 def class_token_last(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor) -> Encoded:
     """The class token is appended."""
@@ -107,6 +117,7 @@ def class_token_last(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tens
     f"{_FUNCTION}.class-token-missing",
     happened="There is no class token in what the encoder reads.",
     right="`cls_token` should be put before the kept patches, so that one token more comes back than patches are kept.",
+    clues=("encoder",),
 )
 def class_token_missing(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor) -> Encoded:
     """The encoder reads kept patches alone."""
@@ -118,6 +129,10 @@ def class_token_missing(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: T
     f"{_FUNCTION}.class-token-dropped",
     happened="You drop the class token from what the encoder gives.",
     right="The embeddings should come back with the class token first: the decoder reads it, too.",
+    clues=(
+        "1:",
+        "return",
+    ),
 )
 def class_token_dropped(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor) -> Encoded:
     """The class token is encoded and then left out."""
@@ -129,6 +144,10 @@ def class_token_dropped(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: T
     f"{_FUNCTION}.nothing-masked",
     happened="The encoder reads all patches, the removed ones as well.",
     right="The encoder should read the kept patches alone, after the class token.",
+    clues=(
+        "encoder",
+        "cat",
+    ),
 )
 def nothing_masked(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor) -> Encoded:
     """What random_masking kept is not used."""
@@ -140,6 +159,11 @@ def nothing_masked(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor
     f"{_FUNCTION}.mask-inverted",
     happened="The `mask` that comes back is inverted: it is 1 where a patch was kept.",
     right="`mask` should be 1 exactly where a patch was removed, and 0 where it was kept.",
+    clues=(
+        "1 -",
+        "return",
+        "mask",
+    ),
 )
 def mask_inverted(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor) -> Encoded:
     """The mask is 1 for the patches that are kept."""
@@ -151,6 +175,7 @@ def mask_inverted(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor)
     f"{_FUNCTION}.mask-shuffled",
     happened="The `mask` that comes back is in shuffled order: its zeros all stand first.",
     right="`mask` should be in the original order of the patches, which `ids_restore` brings back.",
+    clues=("mask",),
 )
 def mask_shuffled(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor) -> Encoded:
     """The mask is never brought back to the order of the patches."""
@@ -162,6 +187,7 @@ def mask_shuffled(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor)
     f"{_FUNCTION}.returns-ids-shuffle",
     happened="`ids_shuffle` comes back in the place of `ids_restore`.",
     right="`ids_restore` should be the inverse permutation of `ids_shuffle`, as `random_masking` returns it.",
+    clues=("return",),
 )
 def returns_ids_shuffle(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor) -> Encoded:
     """The third output is the permutation itself."""
@@ -171,9 +197,16 @@ def returns_ids_shuffle(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: T
 
 @misconception(
     f"{_FUNCTION}.batch-as-sequence",
+    mixes_images=True,
+    before=with_swapped_axes("encoder"),
     happened="You swap batch and sequence before the encoder, so the images of a batch attend to each other instead of "
     "the tokens of an image.",
     right="The encoder is batch first: it should get tokens as they are, with the batch as the first axis.",
+    clues=(
+        "permute",
+        "transpose",
+        "swapaxes",
+    ),
 )
 def batch_as_sequence(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor) -> Encoded:
     """Tokens are permuted for an encoder that expects the sequence first."""
@@ -184,8 +217,13 @@ def batch_as_sequence(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Ten
 
 @misconception(
     f"{_FUNCTION}.encoder-left-out",
+    before=without("encoder"),
     happened="The tokens come back without having gone through the encoder.",
     right="Class token and kept patches should go through `encoder`, and its output comes back.",
+    clues=(
+        "cat",
+        "return",
+    ),
 )
 def encoder_left_out(model: MaskedAutoEncoder, images: Tensor, ids_shuffle: Tensor) -> Encoded:
     """The encoder is not called."""

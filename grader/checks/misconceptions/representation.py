@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from grader.checks.misconceptions.catalogue import misconception
+from grader.checks.misconceptions.twins import with_swapped_axes, with_zero, without
 from reference.vision.autoencoder import MaskedAutoEncoder
 from reference.vision.patches import patchify
 
@@ -41,8 +42,14 @@ def _tokens(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
 
 @misconception(
     f"{_FUNCTION}.no-positions",
+    before=with_zero("encoder_position_encoding"),
     happened="The encoder's position encoding is not used here.",
     right="`encoder_position_encoding` should be added to the projected patches, as in `forward_encoder`.",
+    clues=(
+        "encoder_position_encoding",
+        "cat",
+        "hstack",
+    ),
 )
 def no_positions(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     """No positions are added."""
@@ -53,6 +60,7 @@ def no_positions(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     f"{_FUNCTION}.positions-after-encoder",
     happened="You add positions to what comes out of the encoder, where attention can no longer see them.",
     right="`encoder_position_encoding` should be added to the projected patches before they enter the encoder.",
+    clues=("encoder_position_encoding",),
 )
 def positions_after_encoder(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     """Positions are added to the encoded patches."""
@@ -64,6 +72,7 @@ def positions_after_encoder(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     f"{_FUNCTION}.class-token-last",
     happened="You put the class token after the patches.",
     right="The class token should come first: the classifier looks for it at index 0.",
+    clues=("cat",),
 )
 def class_token_last(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     """The class token is appended."""
@@ -74,6 +83,7 @@ def class_token_last(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     f"{_FUNCTION}.class-token-missing",
     happened="There is no class token in what the encoder reads.",
     right="`cls_token` should be put before the patches, so that one token more comes back than there are patches.",
+    clues=("encoder",),
 )
 def class_token_missing(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     """The encoder reads patches alone."""
@@ -82,8 +92,13 @@ def class_token_missing(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
 
 @misconception(
     f"{_FUNCTION}.class-token-dropped",
+    after=lambda tokens: tokens[:, 1:],
     happened="You drop the class token from what the encoder gives.",
     right="The representation should come back with the class token first: the classifier reads it.",
+    clues=(
+        "1:",
+        "return",
+    ),
 )
 def class_token_dropped(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     """The class token is encoded and then left out."""
@@ -92,8 +107,13 @@ def class_token_dropped(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
 
 @misconception(
     f"{_FUNCTION}.class-token-only",
+    after=lambda tokens: tokens[:, 0],
     happened="Only the class token comes back.",
     right="All tokens should come back, the class token first; the classifier picks what it needs.",
+    clues=(
+        "0]",
+        "return",
+    ),
 )
 def class_token_only(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     """The sequence is reduced to its first token."""
@@ -102,8 +122,13 @@ def class_token_only(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
 
 @misconception(
     f"{_FUNCTION}.mean-of-tokens",
+    after=lambda tokens: tokens.mean(dim=1),
     happened="The mean of all tokens comes back.",
     right="All tokens should come back as the encoder gives them, the class token first.",
+    clues=(
+        "mean",
+        "return",
+    ),
 )
 def mean_of_tokens(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     """The sequence is averaged."""
@@ -114,6 +139,10 @@ def mean_of_tokens(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     f"{_FUNCTION}.patches-removed",
     happened="The first patches alone are encoded, as many as are kept in training.",
     right="Nothing should be masked here: the encoder reads every patch.",
+    clues=(
+        "keep_length",
+        "random_masking",
+    ),
 )
 def patches_removed(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     """The encoder reads the first K patches."""
@@ -122,9 +151,16 @@ def patches_removed(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
 
 @misconception(
     f"{_FUNCTION}.batch-as-sequence",
+    mixes_images=True,
+    before=with_swapped_axes("encoder"),
     happened="You swap batch and sequence before the encoder, so the images of a batch attend to each other instead of "
     "the tokens of an image.",
     right="The encoder is batch first: it should get tokens as they are, with the batch as the first axis.",
+    clues=(
+        "permute",
+        "transpose",
+        "swapaxes",
+    ),
 )
 def batch_as_sequence(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     """Tokens are permuted for an encoder that expects the sequence first."""
@@ -133,8 +169,13 @@ def batch_as_sequence(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
 
 @misconception(
     f"{_FUNCTION}.encoder-left-out",
+    before=without("encoder"),
     happened="The tokens come back without having gone through the encoder.",
     right="Class token and patches should go through `encoder`, and its output comes back.",
+    clues=(
+        "cat",
+        "return",
+    ),
 )
 def encoder_left_out(model: MaskedAutoEncoder, images: Tensor) -> Tensor:
     """The encoder is not called."""

@@ -1,0 +1,1 @@
+"""The grader graded: edited solutions whose verdicts are known, mutants, and the calibration of tolerances."""

@@ -59,6 +59,7 @@ class Settings:
         memory_mib: address space for each worker on top of the libraries.
         staff_tests: a Python file or folder with questions in the idiom of gradescope-utils, or None.
         on_step: called with a few words when something begins.
+        on_intake: called with what was read of the submission, before the first question.
         profile: collects time and memory.
     """
 
@@ -69,6 +70,7 @@ class Settings:
     memory_mib: int = 1024
     staff_tests: Path | None = None
     on_step: Callable[[str], None] = lambda _: None
+    on_intake: Callable[[Intake], None] = lambda _: None
     profile: Profile = field(default_factory=Profile)
 
 
@@ -107,7 +109,7 @@ def grade_submission(path: Path, settings: Settings) -> Report:
     with contextlib.ExitStack() as stack:
         try:
             with settings.profile.phase("sandbox"):
-                sandbox = stack.enter_context(Sandbox(_tasks(), cuda=settings.device == "cuda"))
+                sandbox = stack.enter_context(Sandbox(worker_tasks(), cuda=settings.device == "cuda"))
         except StaffError:
             _Run(settings).give_up()
             raise
@@ -166,7 +168,7 @@ class _Run:
         ]
 
 
-def _tasks() -> dict[str, Any]:
+def worker_tasks() -> dict[str, Any]:
     """Import what workers do; nothing in it knows an answer."""
     import torch
 
@@ -211,6 +213,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
         except SubmissionError as error:
             run.fill(Verdict.MISSING, error.happened, try_next=error.try_next)
             return
+    settings.on_intake(intake)
     run.report.used = intake.used
     run.report.notes = [note.text for note in intake.notes]
     questions = Questions(

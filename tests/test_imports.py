@@ -36,7 +36,17 @@ ALLOWED: dict[str, set[str]] = {
     "grader.feedback": {"grader.verdicts", "grader.rubric", "grader.errors"},
     "grader.pipeline": BELOW_PIPELINE,
     "grader.release": {"grader.errors", "grader.rubric", "grader.pipeline", "reference"},
-    "grader.commands": {*BELOW_PIPELINE, "grader.pipeline", "grader.release"},
+    "grader.fleet": {
+        "grader.errors",
+        "grader.feedback",
+        "grader.intake",
+        "grader.pipeline",
+        "grader.rubric",
+        "grader.sandbox",
+        "grader.verdicts",
+        "grader.wire",
+    },
+    "grader.commands": {*BELOW_PIPELINE, "grader.pipeline", "grader.release", "grader.fleet"},
     "grader.__main__": {"grader.commands", "grader.errors"},
 }
 # The zygote is forked off before any of these comes in: the answers are never in the room.
@@ -167,6 +177,7 @@ def loaded_by(module: str) -> set[str]:
         "grader.__main__",
         "grader.commands.grade",
         "grader.pipeline.run",
+        "grader.fleet.nursery",
         # What workers do; `grader.pipeline.run` imports these just before the fork.
         "grader.probes.task",
         "grader.probes.saved",

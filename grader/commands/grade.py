@@ -14,6 +14,8 @@ from grader.pipeline.profile import Profile
 from grader.pipeline.run import SECRET_FILE, Settings, grade_submission, usual_staff_tests
 from grader.rubric import DEFAULT_RUBRIC
 
+RELAYED = Path(__file__).parents[1] / "relayed"  # verdicts of a run on the staff's machines, in a zip that has some
+
 
 def run_grading(
     submission: Path,
@@ -45,6 +47,8 @@ def run_grading(
     )
     results = out / "results.json"
     results.unlink(missing_ok=True)  # one of an earlier run must not pass for this one's
+    if RELAYED.exists() and _relayed(submission, settings, console):
+        return
     try:
         print_report(grade_submission(submission, settings).judgements, console)
     except StaffError as error:
@@ -54,6 +58,19 @@ def run_grading(
     console.print(f"Written: {escape(str(results))}", highlight=False)
     if profile:
         _print_profile(measured, console)
+
+
+def _relayed(submission: Path, settings: Settings, console: Console) -> bool:
+    """Take the verdict that came with the release, if it is about these files and everything about it is right."""
+    from grader.fleet.relay import relay_to
+
+    assert isinstance(settings.rubric, Path)
+    relayed = relay_to(submission, settings.rubric, settings.out, folder=RELAYED)
+    if relayed.refused:
+        console.print(f"The verdict that came with this release is not taken: {relayed.refused}.", highlight=False)
+    if relayed.results is not None:
+        console.print(f"Taken from the release: {escape(str(settings.out / 'results.json'))}", highlight=False)
+    return relayed.results is not None
 
 
 def choose_device(device: str) -> str:

@@ -30,15 +30,18 @@ def release_example() -> None:
     _print_written([path])
 
 
-def release_autograder(path: Path, rubric: Path | None) -> None:
-    """Write the zip that staff upload to Gradescope."""
+def release_autograder(path: Path, rubric: Path | None, verdicts: Path | None) -> None:
+    """Write the zip that staff upload to Gradescope, with the verdicts of a class that was graded here, if any."""
+    from grader.fleet.relay import verdict_files
     from grader.release.autograder import write_autograder
     from grader.rubric import DEFAULT_RUBRIC
 
     console = Console()
+    extra = verdict_files(verdicts, rubric or DEFAULT_RUBRIC) if verdicts is not None else None
     write_autograder(
         path,
         rubric=rubric or DEFAULT_RUBRIC,
+        extra=extra,
         on_step=lambda step: console.print(f"[dim]{escape(step)}[/dim]", highlight=False),
     )
     console.print(f"Written: {escape(str(path))}. Upload it on Gradescope under Configure Autograder.", highlight=False)

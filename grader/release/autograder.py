@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from grader.errors import StaffError
@@ -16,11 +16,18 @@ from grader.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
 _ROOT = Path(__file__).parents[2]
 _EXECUTABLES = ("setup.sh", "run_autograder")
 _FOLDERS = ("requirements", "grader", "reference", "student_templates")
-_LEFT_OUT = ("__pycache__", "notebooks")  # notebook sources are for releases, not for grading
+# Notebook sources are for releases, not for grading; the key that signs verdicts stays with the staff.
+_LEFT_OUT = ("__pycache__", "notebooks", "verdicts.key", "relayed")
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say: the same source gives the same bytes
 
 
-def write_autograder(path: Path, *, rubric: Path = DEFAULT_RUBRIC, on_step: Callable[[str], None] = print) -> Path:
+def write_autograder(
+    path: Path,
+    *,
+    rubric: Path = DEFAULT_RUBRIC,
+    extra: Mapping[str, bytes] | None = None,
+    on_step: Callable[[str], None] = print,
+) -> Path:
     """
     Write the zip, after the solved submission got every point and the untouched template none.
 
@@ -29,6 +36,7 @@ def write_autograder(path: Path, *, rubric: Path = DEFAULT_RUBRIC, on_step: Call
     Args:
         path: where the zip goes; an older one is replaced only by a complete new one.
         rubric: the rubric that goes into the zip as grader/rubric.yaml.
+        extra: files that go into it besides, by their names there.
         on_step: called with a few words when something begins.
 
     Raises:
@@ -49,12 +57,13 @@ def write_autograder(path: Path, *, rubric: Path = DEFAULT_RUBRIC, on_step: Call
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, file in sorted(_contents(rubric)):
+        contents = {name: file.read_bytes() for name, file in _contents(rubric)} | dict(extra or {})
+        for name, data in sorted(contents.items()):
             mode = 0o755 if name in _EXECUTABLES else 0o644
             entry = zipfile.ZipInfo(name, _DATE)
             entry.external_attr = (0o100000 | mode) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, file.read_bytes())
+            archive.writestr(entry, data)
     return unfinished.replace(path)
 
 

@@ -64,7 +64,9 @@ def start_ray(settings: RaySettings) -> Any:
     if ray.is_initialized():
         return ray
     local = {"num_cpus": settings.workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    where = local if settings.address == "local" else {"address": settings.address}
+    where: dict[str, Any] = local if settings.address == "local" else {"address": settings.address}
+    if settings.address.startswith("127."):  # where Ray would look for this machine's outer address
+        where["_node_ip_address"] = settings.address.partition(":")[0]
     try:
         ray.init(**where, log_to_driver=False, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:

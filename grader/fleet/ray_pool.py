@@ -9,6 +9,7 @@ imported here only, without its dashboard and its usage statistics.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -63,6 +64,8 @@ def start_ray(settings: RaySettings) -> Any:
         raise StaffError(happened="Ray is not installed.", try_next="Run ./setup.sh --dev once.") from error
     if ray.is_initialized():
         return ray
+    # When a node dies, Ray would print the end of its log into the progress bar.
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     local = {"num_cpus": settings.workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     where: dict[str, Any] = local if settings.address == "local" else {"address": settings.address}
     if settings.address.startswith("127."):  # where Ray would look for this machine's outer address

@@ -106,7 +106,7 @@ def near_copies(prints: Mapping[str, Sequence[int]]) -> list[list[str]]:
     Return groups of names whose code is nearly the same.
 
     Two belong together if, of the fingerprints that not everybody has, they share eight at least, and four fifths of
-    those of the smaller one; groups are what such pairs connect.
+    those of the larger one; groups are what such pairs connect.
 
     Args:
         prints: name -> fingerprints; different content only, equal submissions need no likelihood.
@@ -124,7 +124,7 @@ def near_copies(prints: Mapping[str, Sequence[int]]) -> list[list[str]]:
         shared.update((first, second) for index, first in enumerate(names) for second in names[index + 1 :])
     leaders = {name: name for name in prints}
     for (first, second), count in sorted(shared.items()):
-        if count >= max(_LEAST_SHARED, _LEAST_SIMILARITY * min(own[first], own[second])):
+        if count >= max(_LEAST_SHARED, _LEAST_SIMILARITY * max(own[first], own[second])):
             leaders[_leader(leaders, first)] = _leader(leaders, second)
     groups: dict[str, list[str]] = {}
     for name in prints:

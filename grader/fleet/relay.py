@@ -31,7 +31,8 @@ _PUBLIC_KEY = "public.key"
 _SIGNATURE_BYTES = 64
 _MAX_BYTES = 16 * 2**20
 _FORMAT = 1
-_NOTE = "*These points come from a run of the staff's, on a GPU, over exactly the files that you handed in.*"
+_NOTE = "*These points come from a run on {where}, over exactly the files that you handed in.*"
+_WHERE = {"cuda": "a GPU of the staff's", "cpu": "a machine of the staff's"}
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _is_signed(signature: bytes, payload: bytes, public_key: bytes) -> bool:
 
 def _with_note(results: dict[str, Any], device: str) -> dict[str, Any]:
     extra = {**results["extra_data"], "relayed": {"device": device}}
-    return {**results, "output": f"{results['output']}\n\n{_NOTE}", "extra_data": extra}
+    return {**results, "output": f"{results['output']}\n\n{_NOTE.format(where=_WHERE[device])}", "extra_data": extra}
 
 
 def relay_to(submission: Path, rubric: Path, out: Path, *, folder: Path = FOLDER) -> Relayed:

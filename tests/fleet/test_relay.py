@@ -82,7 +82,7 @@ def test_exactly_these_files_get_the_embedded_verdict(platform: Platform, tmp_pa
         results = json.loads((tmp_path / "out" / "results.json").read_text())
         assert results["tests"] == RESULTS["tests"]
         assert results["score"] == RESULTS["score"]
-        assert results["output"].endswith("over exactly the files that you handed in.*")
+        assert results["output"].endswith("a GPU of the staff's, over exactly the files that you handed in.*")
         assert results["extra_data"]["relayed"] == {"device": "cuda"}
 
 

@@ -255,12 +255,14 @@ class Cluster:
     Args:
         nodes, slots: machines, and submissions that each grades at once.
         losses_per_node_hour: how often a machine is lost, as with the cheap ones that may be taken back.
-        back_after_s: until another one is there in its place.
+        noticed_after_s: until its submissions are given to others; Ray waits for several missed heartbeats.
+        back_after_s: until another one is there in its place; later than it is noticed.
     """
 
     nodes: int
     slots: int
     losses_per_node_hour: float
+    noticed_after_s: float = 100.0
     back_after_s: float = 300.0
 
 
@@ -317,10 +319,13 @@ def simulate_class(submissions: int, cluster: Cluster, costs: Costs, *, seed: in
             done += 1
             at_work[node] -= 1
             idle.append((node, born))
-        else:
-            losses, again, waiting = losses + 1, again + at_work[node], waiting + at_work[node]
+        elif what == "noticed":
+            again, waiting = again + at_work[node], waiting + at_work[node]
             at_work[node] = 0
+        else:
+            losses += 1
             generation[node] += 1
+            at(now + cluster.noticed_after_s, "noticed", node)
             at(now + cluster.back_after_s + costs.start_s, "ready", node)
             lose(now + cluster.back_after_s, node)
         while waiting and idle:

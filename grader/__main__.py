@@ -70,6 +70,53 @@ def grade(
     run_grading(submission, out, device=device, rubric=rubric, staff_questions=staff_questions, profile=profile)
 
 
+@main.command(name="class")
+@click.argument("export", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder; resumable.")
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="At once; all processors if not given.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--rubric", type=click.Path(path_type=Path), default=None, help="A rubric other than grader/rubric.yaml.")
+@click.option("--roster", type=click.Path(path_type=Path), default=None, help="CSV, or a Canvas gradebook.")
+@click.option("--ray", default=None, help="Address of a Ray cluster, or local.")
+@click.option("--gpus", type=click.FloatRange(min=0), default=0.0, help="Of a Ray node, for one submission: 0.25, say.")
+def grade_class(
+    export: Path,
+    out: Path,
+    workers: int | None,
+    device: str,
+    rubric: Path | None,
+    roster: Path | None,
+    ray: str | None,
+    gpus: float,
+) -> None:
+    """Grade a whole class: Gradescope's EXPORT, or a folder with one submission for each student."""
+    _restart_clean()
+    from grader.commands.fleet import run_class
+
+    run_class(export, out, workers=workers, device=device, rubric=rubric, roster=roster, ray=ray, gpus=gpus)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--anonymous", is_flag=True, help="Numbers in place of names, and no tables.")
+def report(folder: Path, anonymous: bool) -> None:
+    """Write the report and the grades of a class that was graded into FOLDER."""
+    from grader.commands.fleet import write_report
+
+    write_report(folder, anonymous=anonymous)
+
+
+@main.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), default=None, help="Write the changes here, too.")
+def diff(old: Path, new: Path, csv_file: Path | None) -> None:
+    """Say what changes between two gradings: folders of a class, or two results.json."""
+    from grader.commands.fleet import run_diff
+
+    run_diff(old, new, csv_file)
+
+
 @main.command()
 @click.argument("submission", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("audit"), show_default=True)
@@ -203,11 +250,14 @@ def solutions(out: Path) -> None:
 @release.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/autograder.zip"), show_default=True)
 @_RUBRIC
-def autograder(out: Path, rubric: Path | None) -> None:
+@click.option(
+    "--verdicts", type=click.Path(path_type=Path), default=None, help="A class graded on a GPU: embed its verdicts."
+)
+def autograder(out: Path, rubric: Path | None, verdicts: Path | None) -> None:
     """Write the zip for Gradescope, if it grades what is right and what is wrong as it should."""
     from grader.commands.release import release_autograder
 
-    release_autograder(out, rubric)
+    release_autograder(out, rubric, verdicts)
 
 
 @release.command(name="all")

@@ -48,6 +48,16 @@ ALLOWED: dict[str, set[str]] = {
         "grader.probes",
         "grader.checks",
     },
+    "grader.fleet": {
+        "grader.errors",
+        "grader.feedback",
+        "grader.intake",
+        "grader.pipeline",
+        "grader.rubric",
+        "grader.sandbox",
+        "grader.verdicts",
+        "grader.wire",
+    },
     "grader.trust": {*BELOW_PIPELINE, "grader.pipeline", "grader.release"},
     "grader.commands": {
         *BELOW_PIPELINE,
@@ -57,6 +67,7 @@ ALLOWED: dict[str, set[str]] = {
         "grader.preview",
         "grader.audit",
         "grader.trust",
+        "grader.fleet",
     },
     "grader.__main__": {"grader.commands", "grader.errors"},
 }
@@ -207,6 +218,7 @@ def _names(node: ast.AST) -> list[str]:
         "grader.commands.grade",
         "grader.commands.audit",
         "grader.pipeline.run",
+        "grader.fleet.nursery",
         # What workers do; `grader.pipeline.run` imports these just before the fork.
         "grader.probes.task",
         "grader.probes.saved",

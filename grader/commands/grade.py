@@ -20,6 +20,8 @@ from grader.rubric import DEFAULT_RUBRIC
 
 logger = logging.getLogger(__name__)
 
+RELAYED = Path(__file__).parents[1] / "relayed"  # verdicts of a run on the staff's machines, in a zip that has some
+
 
 def run_grading(
     submission: Path,
@@ -57,6 +59,8 @@ def run_grading(
     write_results(not_graded(), results)
     nothing_graded = results.read_bytes()
     signal.signal(signal.SIGTERM, _cut_short)
+    if RELAYED.exists() and _relayed(submission, settings, console):
+        return
     try:
         print_report(grade_submission(submission, settings).judgements, console)
     except CutShort:
@@ -82,6 +86,19 @@ def _cut_short(*_: object) -> None:
     """End the run at SIGTERM, which the platform sends before it ends what is left by force."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise CutShort
+
+
+def _relayed(submission: Path, settings: Settings, console: Console) -> bool:
+    """Take the verdict that came with the release, if it is about these files and everything about it is right."""
+    from grader.fleet.relay import relay_to
+
+    assert isinstance(settings.rubric, Path)
+    relayed = relay_to(submission, settings.rubric, settings.out, folder=RELAYED)
+    if relayed.refused:
+        console.print(f"The verdict that came with this release is not taken: {relayed.refused}.", highlight=False)
+    if relayed.results is not None:
+        console.print(f"Taken from the release: {escape(str(settings.out / 'results.json'))}", highlight=False)
+    return relayed.results is not None
 
 
 def choose_device(device: str) -> str:

@@ -45,10 +45,10 @@ def release_solutions(out: Path) -> None:
     _say(said)
 
 
-def release_autograder(path: Path, rubric: Path | None) -> None:
-    """Write the zip that staff upload to Gradescope."""
+def release_autograder(path: Path, rubric: Path | None, verdicts: Path | None) -> None:
+    """Write the zip that staff upload to Gradescope, with the verdicts of a class that was graded here, if any."""
     with _progress() as on_step:
-        _make_autograder(path, rubric, on_step)
+        _make_autograder(path, rubric, on_step, verdicts=verdicts)
     _say(f"Written: {_shown(path)}. Upload it on Gradescope under Configure Autograder.")
 
 
@@ -108,11 +108,20 @@ def _make_solutions(out: Path, on_step: OnStep) -> str:
     return f"{written} The same bytes as before in all of them."
 
 
-def _make_autograder(path: Path, rubric: Path | None, on_step: OnStep) -> None:
+def _make_autograder(path: Path, rubric: Path | None, on_step: OnStep, *, verdicts: Path | None = None) -> None:
     from grader.release.autograder import write_autograder
     from grader.rubric import DEFAULT_RUBRIC
 
-    write_autograder(path, rubric=rubric or DEFAULT_RUBRIC, on_step=on_step)
+    rubric = rubric or DEFAULT_RUBRIC
+    write_autograder(path, rubric=rubric, extra=_relayed_files(verdicts, rubric), on_step=on_step)
+
+
+def _relayed_files(verdicts: Path | None, rubric: Path) -> dict[str, bytes]:
+    if verdicts is None:
+        return {}
+    from grader.fleet.relay import verdict_files
+
+    return dict(verdict_files(verdicts, rubric))
 
 
 @contextlib.contextmanager

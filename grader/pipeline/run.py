@@ -69,6 +69,7 @@ class Settings:
         memory_mib: address space for each worker on top of the libraries.
         staff_tests: a Python file or folder with questions in the idiom of gradescope-utils, or None.
         on_step: called with a few words when something begins.
+        on_intake: called with what was read of the submission, before the first question.
         profile: collects time and memory.
         cifar10: the folder to which CIFAR-10 was unpacked, or None.
     """
@@ -80,6 +81,7 @@ class Settings:
     memory_mib: int = 1024
     staff_tests: Path | None = None
     on_step: Callable[[str], None] = lambda _: None
+    on_intake: Callable[[Intake], None] = lambda _: None
     profile: Profile = field(default_factory=Profile)
     cifar10: Path | None = None
 
@@ -129,7 +131,7 @@ def grade_submission(path: Path, settings: Settings) -> Report:
 
 def open_sandbox(device: str) -> Sandbox:
     """Return a sandbox, not entered yet, whose workers do what grading needs; errors are those of entering it."""
-    return Sandbox(_tasks(), cuda=device == "cuda")
+    return Sandbox(worker_tasks(), cuda=device == "cuda")
 
 
 def grade_inside(sandbox: Sandbox, path: Path, settings: Settings, *, began: float | None = None) -> Report:
@@ -209,7 +211,7 @@ class _Run:
         ]
 
 
-def _tasks() -> dict[str, Any]:
+def worker_tasks() -> dict[str, Any]:
     """Import what workers do; nothing in it knows an answer."""
     import torch
 
@@ -255,6 +257,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
         except SubmissionError as error:
             run.fill(Verdict.MISSING, error.happened, try_next=error.try_next)
             return
+    settings.on_intake(intake)
     run.report.used = intake.used
     run.report.notes = [note.text for note in intake.notes]
     questions = Questions(

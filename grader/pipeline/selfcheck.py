@@ -20,9 +20,8 @@ from grader.checks.exam import Case, CaseAnswer, Check, Exam, Judge
 from grader.checks.judges import judge_outputs
 from grader.feedback.words import Judgement
 from grader.pipeline.ask import GIVEN_NAMES, Asker
-from grader.pipeline.run import TEMPLATES, _survey, _tasks
+from grader.pipeline.run import TEMPLATES, _survey, open_sandbox
 from grader.rubric import DEFAULT_RUBRIC, Question, load_rubric
-from grader.sandbox.host import Sandbox
 from grader.verdicts import Evidence, failed, passed
 from grader.wire import Array, Arrays
 
@@ -122,7 +121,7 @@ def check_submission(path: Path, *, functions: Collection[str] = PUBLIC.keys()) 
         SubmissionError: nothing could be read.
         StaffError: the sandbox cannot be set up.
     """
-    with Sandbox(_tasks(), cuda=False) as sandbox:
+    with open_sandbox("cpu") as sandbox:
         rubric = load_rubric(DEFAULT_RUBRIC)
         intake = _survey(sandbox, path, _wanted())
         names = {"vision": (*_wanted()["vision"], *GIVEN_NAMES)}

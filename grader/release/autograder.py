@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from grader.pipeline.run import SECRET_FILE
@@ -17,7 +17,8 @@ from grader.rubric import DEFAULT_RUBRIC, load_rubric
 _ROOT = Path(__file__).parents[2]
 _EXECUTABLES = ("setup.sh", "run_autograder")
 _FOLDERS = ("requirements", "grader", "reference", "student_templates")
-# What is for releases, for trying the grader out and for whole classes; the platform grades one submission.
+# What is for releases, for trying the grader out and for whole classes; the platform grades one submission. The key
+# that signs verdicts stays with the staff.
 _LEFT_OUT = (
     "reference/notebooks",
     "grader/release",
@@ -25,12 +26,19 @@ _LEFT_OUT = (
     "grader/fleet",
     "grader/stand_in",
     "grader/commands/release.py",
+    "grader/verdicts.key",
+    "grader/relayed",
 )
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say: the same source gives the same bytes
 
 
 def write_autograder(
-    path: Path, *, rubric: Path = DEFAULT_RUBRIC, suites: Sequence[Suite] = (), on_step: OnStep = unheard
+    path: Path,
+    *,
+    rubric: Path = DEFAULT_RUBRIC,
+    extra: Mapping[str, bytes] | None = None,
+    suites: Sequence[Suite] = (),
+    on_step: OnStep = unheard,
 ) -> Path:
     """
     Write the zip, after it has gone through `release_gate`.
@@ -40,6 +48,7 @@ def write_autograder(
     Args:
         path: where the zip goes; an older one is replaced only by a complete new one.
         rubric: the rubric that goes into the zip as grader/rubric.yaml.
+        extra: files that go into it besides, by their names there.
         suites: more trials for the gate.
         on_step: told how far it has come.
 
@@ -50,7 +59,7 @@ def write_autograder(
     _make_secret()
     on_step(Step("autograder.zip", 0, 1))
     with complete_file(path) as candidate, tempfile.TemporaryDirectory() as name:
-        _write(candidate, rubric)
+        _write(candidate, rubric, extra or {})
         root, work = Path(name) / "source", Path(name) / "work"
         work.mkdir()
         with zipfile.ZipFile(candidate) as archive:
@@ -68,14 +77,16 @@ def _make_secret() -> None:
             path.write_bytes(secrets.token_bytes(32))
 
 
-def _write(path: Path, rubric: Path) -> None:
+def _write(path: Path, rubric: Path, extra: Mapping[str, bytes]) -> None:
+    contents = {name: file.read_bytes() for name, file in _contents(rubric)} | dict(extra)
+    secret = str(SECRET_FILE.relative_to(_ROOT))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, file in sorted(_contents(rubric)):
-            mode = 0o755 if name in _EXECUTABLES else 0o600 if file == SECRET_FILE else 0o644
+        for name, data in sorted(contents.items()):
+            mode = 0o755 if name in _EXECUTABLES else 0o600 if name == secret else 0o644
             entry = zipfile.ZipInfo(name, _DATE)
             entry.external_attr = (0o100000 | mode) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, file.read_bytes())
+            archive.writestr(entry, data)
 
 
 def _contents(rubric: Path) -> Iterator[tuple[str, Path]]:

@@ -1,0 +1,150 @@
+"""`class`, `report`, `diff`: a whole class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from grader.commands.grade import choose_device
+from grader.fleet.compare import COLUMNS, Comparison, compare_gradings, read_grading
+from grader.fleet.nursery import Job
+from grader.fleet.page import write_page
+from grader.fleet.pool import Ended
+from grader.fleet.record import GRADED, write_whole
+from grader.fleet.schedule import ClassSettings, GradedClass, Pool, grade_class, load_class
+from grader.fleet.statistics import figures_of, names_of, possible_of
+from grader.fleet.tables import csv_bytes, write_tables
+from grader.pipeline.run import SECRET_FILE
+from grader.rubric import DEFAULT_RUBRIC
+
+_SHOWN = 40
+
+
+def run_class(
+    export: Path,
+    out: Path,
+    *,
+    workers: int | None,
+    device: str,
+    rubric: Path | None,
+    roster: Path | None,
+    ray: str | None,
+    gpus: float,
+) -> None:
+    """
+    Grade a class with a progress bar, then write grades and the report.
+
+    Raises:
+        StaffError: the export cannot be read, or grading cannot begin.
+    """
+    console = Console()
+    at_once = workers or len(os.sched_getaffinity(0))
+    columns = (TextColumn("Grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=None)
+
+        def show(done: int, total: int, words: str) -> None:
+            progress.update(bar, completed=done, total=total)
+            if words:
+                progress.console.print(f"[dim]{escape(words)}[/dim]", highlight=False)
+
+        settings = ClassSettings(
+            export=export,
+            out=out,
+            workers=at_once,
+            rubric=rubric or DEFAULT_RUBRIC,
+            device=choose_device(device),
+            secret_file=Path(os.environ.get("GRADER_SECRET_FILE", SECRET_FILE)),
+            roster=roster,
+            on_progress=show,
+        )
+        graded_class = grade_class(settings, _ray_pool(ray, at_once, gpus) if ray else None)
+    _print_class(graded_class, console)
+    write_report(out, anonymous=False)
+
+
+def _ray_pool(address: str, workers: int, gpus: float) -> Pool:
+    from grader.fleet.ray_pool import RaySettings, grade_on_ray
+
+    def pool(jobs: Iterable[Job]) -> Iterator[Ended]:
+        return grade_on_ray(jobs, RaySettings(address, workers, gpus=gpus))
+
+    return pool
+
+
+def write_report(folder: Path, *, anonymous: bool) -> None:
+    """
+    Write the page and the tables of a graded class, and say where they are.
+
+    Raises:
+        StaffError: the folder holds no graded class.
+    """
+    graded_class = load_class(folder)
+    figures = figures_of(graded_class)
+    written = [write_page(graded_class, figures, folder, anonymous=anonymous)]
+    if not anonymous:
+        written += write_tables(graded_class, figures, folder)
+    console = Console()
+    for path in written:
+        console.print(f"Written: {escape(str(path))}", highlight=False, soft_wrap=True)
+
+
+def _print_class(graded_class: GradedClass, console: Console) -> None:
+    """Print a line for each submission of a small class, and how many there are of each kind."""
+    names = names_of(graded_class)
+    table = Table(header_style="bold")
+    for column in ("Submission", "Who", "Points", "Status"):
+        table.add_column(column, justify="right" if column == "Points" else "left")
+    for item in graded_class.graded[:_SHOWN]:
+        results = item.record.results
+        points = f"{results['score']:g} / {possible_of(results):g}" if item.record.status == GRADED else ""
+        reason = f": {item.record.reason}" if item.record.reason else ""
+        table.add_row(escape(item.entry.id), escape(names[item.entry.id]), points, escape(item.record.status + reason))
+    console.print(table)
+    if len(graded_class.graded) > _SHOWN:
+        console.print(f"… and {len(graded_class.graded) - _SHOWN} more: see grades_gradescope.csv.")
+    counts: dict[str, int] = {}
+    for item in graded_class.graded:
+        counts[item.record.status] = counts.get(item.record.status, 0) + 1
+    console.print(", ".join(f"{count} {status}" for status, count in counts.items()), highlight=False)
+
+
+def run_diff(old: Path, new: Path, csv_file: Path | None) -> None:
+    """
+    Print what changed between two gradings, and write it as CSV if a file is named.
+
+    Raises:
+        StaffError: one of the two is no grading.
+    """
+    comparison = compare_gradings(read_grading(old), read_grading(new))
+    console = Console()
+    _print_changes(comparison, console)
+    if csv_file is not None:
+        write_whole(csv_file, csv_bytes([COLUMNS, *(change.row for change in comparison.changes)]))
+        console.print(f"Written: {escape(str(csv_file))}", highlight=False, soft_wrap=True)
+
+
+def _print_changes(comparison: Comparison, console: Console) -> None:
+    table = Table(header_style="bold")
+    for column in ("Submission", "Who", "No.", "Before", "After", "Change", "Why"):
+        table.add_column(column, justify="right" if column in ("Before", "After", "Change") else "left")
+    for change in comparison.changes:
+        before, after = ("" if value is None else f"{value:g}" for value in (change.before, change.after))
+        names = (escape(change.submission), escape(change.who), change.number)
+        table.add_row(*names, before, after, f"{change.points:+g}", escape(change.why))
+    if comparison.changes:
+        console.print(table)
+    console.print(
+        f"{comparison.up} up, {comparison.down} down, {comparison.same} the same; "
+        f"mean change {comparison.mean_change:+.2f} points",
+        highlight=False,
+    )
+    for where, alone in (("old", comparison.only_old), ("new", comparison.only_new)):
+        if alone:
+            console.print(f"Only in the {where} one: {escape(', '.join(alone))}", highlight=False)

@@ -1,0 +1,170 @@
+"""An export becomes entries: a folder of files for each submission, and who handed it in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from grader.errors import StaffError
+from grader.fleet.roster import METADATA_FILE, Student, completed, find_by_file, read_metadata, read_roster
+from grader.fleet.unpack import Taken
+from grader.intake.caps import ARCHIVE_SUFFIX, CODE_SUFFIXES, suffix_of
+
+ROSTER_FILE = "roster.csv"
+_COMPLETE = ".complete"
+Unpack = Callable[[Path, Path], Taken]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """
+    What one student, or one group, handed in.
+
+    Args:
+        id: the submission's name, different for each entry.
+        students: who handed it in.
+        folder: its files; None where nothing was handed in.
+        created_at: when, as the platform says.
+        notes: for staff: what was left out when the export was read.
+        problem: why there is nothing to grade although something was handed in, or "".
+    """
+
+    id: str
+    students: tuple[Student, ...]
+    folder: Path | None
+    created_at: str = ""
+    notes: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def read_export(export: Path, work: Path, unpack: Unpack, *, roster: Path | None = None) -> list[Entry]:
+    """
+    Return the entries of an export, one for each submission, and one for each student of a roster without any.
+
+    Args:
+        export: Gradescope's export (a zip, or the folder in it), or a folder with one zip, notebook or folder for
+            each student, named after them.
+        work: a private folder for what is unpacked; what an earlier run unpacked there is used again.
+        unpack: takes a zip and a folder.
+        roster: CSV; None takes `roster.csv` in the folder, if there is one.
+
+    Raises:
+        StaffError: there is no such export, or it cannot be read as one.
+    """
+    if not export.exists():
+        raise StaffError(happened=f"There is no {export}.", try_next="Name the export: its zip, or a folder.")
+    notes: dict[str, list[str]] = {}
+    folder = export if export.is_dir() else _opened(export, work, unpack, notes)
+    metadata = next(iter(sorted([*folder.glob(METADATA_FILE), *folder.glob(f"*/{METADATA_FILE}")])), None)
+    listed = roster or next(iter(folder.glob(ROSTER_FILE)), None)
+    people = read_roster(listed) if listed is not None else []
+    entries = _of_list(metadata, people, notes) if metadata else _of_folder(folder, people, work, unpack)
+    if not entries:
+        raise StaffError(
+            happened=f"There is no submission in {export}.",
+            try_next=f"Name Gradescope's export with its {METADATA_FILE}, or a folder with one zip for each student.",
+        )
+    return [*entries, *_without_submission(people, entries)]
+
+
+def _opened(export: Path, work: Path, unpack: Unpack, notes: dict[str, list[str]]) -> Path:
+    """Unpack the export's zip, once; an unpacking that was cut short is begun again."""
+    with export.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _file_digest(file)
+    folder = work / f"export-{digest.hexdigest()[:16]}"
+    if not (folder / _COMPLETE).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        taken = unpack(export, folder / "files")
+        if taken.failure:
+            raise StaffError(
+                happened=f"{export.name} could not be read: {taken.failure}.", try_next="Export the submissions again."
+            )
+        (folder / "left-out.txt").write_text("".join(f"{path!r}\t{why}\n" for path, why in taken.notes))
+        (folder / _COMPLETE).touch()
+    for line in (folder / "left-out.txt").read_text().splitlines():
+        path, _, why = line.partition("\t")
+        notes.setdefault(_submission_of(path.strip("'\"")), []).append(why)
+    return folder / "files"
+
+
+def _file_digest(file: object) -> hashlib._Hash:
+    """Python 3.10 has no hashlib.file_digest."""
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):  # type: ignore[attr-defined]  # a file opened for bytes
+        digest.update(chunk)
+    return digest
+
+
+def _submission_of(path: str) -> str:
+    return next((piece for piece in path.split("/")[:-1] if piece.startswith("submission_")), "")
+
+
+def _of_list(metadata: Path, people: Iterable[Student], notes: dict[str, list[str]]) -> list[Entry]:
+    """Entries of Gradescope's list, and of folders that it does not mention."""
+    listed = read_metadata(metadata)
+    present = {path.name: path for path in metadata.parent.iterdir() if path.is_dir() and not path.is_symlink()}
+    entries = []
+    for name, item in listed.items():
+        # The list decides which folders there may be, not what their names lead to.
+        folder = present.pop(name, None)
+        students = tuple(completed(student, people) for student in item.students)
+        problem = "" if folder else "The export lists this submission and holds no readable file of it."
+        entries.append(Entry(name, students, folder, item.created_at, tuple(notes.get(name, ())), problem))
+    unknown = [
+        Entry(name, (), path, notes=(f"The export's list does not say who handed in {name!r}.",))
+        for name, path in sorted(present.items())
+        if name.startswith("submission_")
+    ]
+    return [*entries, *unknown]
+
+
+def _of_folder(folder: Path, people: list[Student], work: Path, unpack: Unpack) -> list[Entry]:
+    """Entries of a folder in which each zip, notebook or folder is a student's, named after them."""
+    entries = []
+    for number, path in enumerate(sorted(folder.iterdir())):
+        if path.is_symlink() or path.name.startswith((".", "__")):
+            continue
+        if path.is_dir():
+            student = find_by_file(path.name, people)
+            entries.append(Entry(path.name, (student,), path))
+        elif suffix_of(path.name) in (ARCHIVE_SUFFIX, *CODE_SUFFIXES):
+            entry = Entry(path.name, (find_by_file(path.stem, people),), None)
+            entries.append(_unpacked(entry, path, work / "students" / f"{number:05d}", unpack))
+    return entries
+
+
+def _unpacked(entry: Entry, path: Path, folder: Path, unpack: Unpack) -> Entry:
+    """
+    Unpack a student's zip as the platform would have; what is no zip is handed on as it is.
+
+    The file gets a name that says nothing: equal submissions are graded once, and one student must not read in the
+    report how another one's file was called.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    notes: tuple[str, ...] = ()
+    if suffix_of(path.name) == ARCHIVE_SUFFIX:
+        taken = unpack(path, folder)
+        notes = tuple(why for _, why in taken.notes)
+        if not taken.failure:
+            return replace(entry, folder=folder, notes=notes)
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    copy = folder / f"submission{suffix_of(path.name)}"
+    try:
+        os.link(path, copy, follow_symlinks=False)
+    except OSError:  # another disk, or one that knows no links
+        shutil.copyfile(path, copy, follow_symlinks=False)
+    return replace(entry, folder=folder, notes=notes)
+
+
+def _without_submission(people: Iterable[Student], entries: Iterable[Entry]) -> list[Entry]:
+    submitted = {student for entry in entries for student in entry.students}
+    return [
+        Entry(f"nothing from {student.name or student.email or student.sid}", (student,), None)
+        for student in people
+        if student not in submitted
+    ]

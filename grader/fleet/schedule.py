@@ -1,0 +1,285 @@
+"""Grade a class: who is to be graded, what is graded already, who does it, and what came of everybody."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grader.errors import StaffError
+from grader.fleet.digests import combined, content_digest, grader_digest, rubric_digest, secret_digest
+from grader.fleet.export import Entry, read_export
+from grader.fleet.nursery import Job
+from grader.fleet.pool import Ended, grade_locally
+from grader.fleet.record import FORMAT, INFRASTRUCTURE, NOT_HANDED_IN, Record, Records, ungraded, write_whole
+from grader.fleet.roster import Student
+from grader.fleet.unpack import unpacker
+from grader.pipeline.run import SECRET_FILE
+from grader.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
+
+INDEX = "class.json"
+_SLACK_S = 300.0  # what a grader takes besides the rubric's time limit: reading, and waiting for a loaded machine
+
+# Grades jobs and yields each as it ends.
+Pool = Callable[[Iterable[Job]], Iterator[Ended]]
+
+
+@dataclass(frozen=True)
+class ClassSettings:
+    """
+    How to grade a class.
+
+    Args:
+        export: Gradescope's export, or a folder with one submission for each student.
+        out: folder for records, grades and the report; closed to other users.
+        workers: submissions graded at once.
+        rubric: the questions.
+        device: "cpu" or "cuda".
+        secret_file: bytes from which hidden inputs are drawn.
+        roster: CSV of the class, or None.
+        on_progress: called with how many submissions are done, how many there are, and a few words.
+    """
+
+    export: Path
+    out: Path
+    workers: int
+    rubric: Path = DEFAULT_RUBRIC
+    device: str = "cpu"
+    secret_file: Path = SECRET_FILE
+    roster: Path | None = None
+    on_progress: Callable[[int, int, str], None] = lambda done, total, words: None
+
+
+@dataclass(frozen=True)
+class Graded:
+    """An entry and the record of what came of it."""
+
+    entry: Entry
+    record: Record
+
+
+@dataclass(frozen=True)
+class GradedClass:
+    """
+    What came of everybody.
+
+    Args:
+        assignment: the rubric's title.
+        grader: digest of the sources that graded.
+        rubric: digest of the rubric.
+        device: where student code computed.
+        graded: one for each submission, and for each student without one.
+    """
+
+    assignment: str
+    grader: str
+    rubric: str
+    device: str
+    graded: tuple[Graded, ...]
+
+
+def grade_class(settings: ClassSettings, pool: Pool | None = None) -> GradedClass:
+    """
+    Grade everybody who is not graded yet, and write the class's index.
+
+    Run again after a crash, it goes on where it was: a record is found by the content of the submission, the
+    grader's sources, the rubric, the secret and the device.
+
+    Args:
+        settings: how to grade.
+        pool: who grades; None grades on this machine.
+
+    Raises:
+        StaffError: the export cannot be read, or grading cannot begin. Of a submission that cannot be graded, the
+            record says so instead.
+    """
+    with _alone_in(settings.out):
+        with unpacker() as unpack:
+            entries = read_export(settings.export, settings.out / "unpacked", unpack, roster=settings.roster)
+        _close_to_others(settings.export)
+        plan = _Plan(settings, load_rubric(settings.rubric))
+        todo = plan.jobs(entries)
+        done = len(plan.keys) - len(todo)
+        settings.on_progress(done, len(plan.keys), f"{done} were graded before" if done else "")
+        run = pool or (lambda jobs: grade_locally(jobs, workers=settings.workers, log=settings.out / "grader.log"))
+        for ended in run(todo) if todo else ():
+            if ended.fault:
+                plan.give_up(ended)
+            done += 1
+            settings.on_progress(done, len(plan.keys), "")
+        shutil.rmtree(settings.out / "work", ignore_errors=True)
+        plan.write_index(entries)
+    return load_class(settings.out)
+
+
+@dataclass
+class _Plan:
+    """Which submission has which key."""
+
+    settings: ClassSettings
+    rubric: Rubric
+    records: Records = field(init=False)
+    keys: dict[str, str] = field(default_factory=dict)  # key -> digest of the submission's files
+    of_entry: dict[str, str] = field(default_factory=dict)  # entry -> key
+
+    def __post_init__(self) -> None:
+        self.records = Records(self.settings.out / "records")
+        self._grader, self._rubric = grader_digest(), rubric_digest(self.rubric)
+        secret = secret_digest(self.settings.secret_file)
+        self._common = (str(FORMAT), self._grader, self._rubric, secret, self.settings.device)
+
+    def jobs(self, entries: Iterable[Entry]) -> list[Job]:
+        """Return what is to be graded, equal submissions once, and write the records of what cannot be."""
+        todo = []
+        for entry in entries:
+            content, problem = _digest_of(entry)
+            key = combined(*self._common, content or f"no files: {problem}")
+            self.of_entry[entry.id] = key
+            if key in self.keys:
+                continue
+            self.keys[key] = content
+            known = self.records.read(key)
+            if known is not None and known.status != INFRASTRUCTURE:
+                continue
+            self.records.path(key).unlink(missing_ok=True)
+            if content and entry.folder is not None:
+                todo.append(self._job(key, content, entry.folder))
+            else:
+                status = INFRASTRUCTURE if problem else NOT_HANDED_IN
+                record = ungraded(self.rubric, key=key, content="", status=status, reason=problem)
+                self.records.write(record)
+        return todo
+
+    def _job(self, key: str, content: str, folder: Path) -> Job:
+        out = self.settings.out.resolve()
+        # A path may say whose it is, and whoever grades must not know: they get a link with another name.
+        link = out / "work" / "submissions" / key[:32]
+        link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+        return Job(
+            key=key,
+            content=content,
+            submission=str(link),
+            record=str(self.records.path(key).resolve()),
+            work=str(out / "work" / key[:32]),
+            rubric=str(self.settings.rubric.resolve()),
+            secret_file=str(self.settings.secret_file.resolve()),
+            device=self.settings.device,
+            limit_s=self.rubric.time_limit_s + _SLACK_S,
+        )
+
+    def give_up(self, ended: Ended) -> None:
+        """Record that the grader failed, not the student."""
+        job = ended.job
+        record = ungraded(
+            self.rubric,
+            key=job.key,
+            content=job.content,
+            status=INFRASTRUCTURE,
+            reason=ended.fault,
+            attempts=job.attempt,
+        )
+        self.records.write(record)
+
+    def write_index(self, entries: Iterable[Entry]) -> None:
+        """Write who is in the class and which record is whose."""
+        index = {
+            "format": FORMAT,
+            "assignment": self.rubric.assignment,
+            "grader": self._grader,
+            "rubric": self._rubric,
+            "device": self.settings.device,
+            "entries": [_index_line(entry, self.of_entry[entry.id]) for entry in entries],
+        }
+        write_whole(self.settings.out / INDEX, json.dumps(index, indent=1).encode())
+
+
+def _index_line(entry: Entry, key: str) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "key": key,
+        "students": [asdict(student) for student in entry.students],
+        "folder": None if entry.folder is None else str(entry.folder),
+        "created_at": entry.created_at,
+        "notes": list(entry.notes),
+        "problem": entry.problem,
+    }
+
+
+def _digest_of(entry: Entry) -> tuple[str, str]:
+    """Return the digest of an entry's files, and why there is none."""
+    if entry.folder is None:
+        return "", entry.problem
+    try:
+        return content_digest(entry.folder), ""
+    except StaffError as error:
+        return "", error.happened
+
+
+def load_class(out: Path) -> GradedClass:
+    """
+    Read what `grade_class` left in a folder.
+
+    Raises:
+        StaffError: it is not such a folder, or a record is missing.
+    """
+    try:
+        index = json.loads((out / INDEX).read_bytes())
+        entries = [_entry(line) for line in index["entries"]]
+        keys = [line["key"] for line in index["entries"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StaffError(
+            happened=f"{out} holds no graded class ({INDEX}: {error}).",
+            try_next="Name the folder that `python -m grader class` wrote, or run that again.",
+        ) from error
+    records = Records(out / "records")
+    found = {key: records.read(key) for key in dict.fromkeys(keys)}
+    graded = tuple(
+        Graded(entry, record) for entry, key in zip(entries, keys, strict=True) if (record := found[key]) is not None
+    )
+    if len(graded) < len(entries):
+        raise StaffError(
+            happened=f"{len(entries) - len(graded)} records are missing in {out} or damaged.",
+            try_next="Run `python -m grader class` again: it grades what is missing.",
+        )
+    return GradedClass(index["assignment"], index["grader"], index["rubric"], index["device"], graded)
+
+
+def _entry(line: dict[str, Any]) -> Entry:
+    return Entry(
+        id=line["id"],
+        students=tuple(Student(**student) for student in line["students"]),
+        folder=None if line["folder"] is None else Path(line["folder"]),
+        created_at=line["created_at"],
+        notes=tuple(line["notes"]),
+        problem=line["problem"],
+    )
+
+
+@contextlib.contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Close the folder to other users, and make sure that nobody else grades into it."""
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    out.chmod(0o700)
+    with os.fdopen(os.open(out / ".lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StaffError(
+                happened=f"A class is being graded into {out} already.",
+                try_next="Wait for it, or name another folder with --out.",
+            ) from None
+        shutil.rmtree(out / "work", ignore_errors=True)
+        yield
+
+
+def _close_to_others(export: Path) -> None:
+    """Take the export from other users: workers are such, should a wall of the sandbox be missing."""
+    with contextlib.suppress(PermissionError):  # it belongs to somebody else, who has to do it
+        export.chmod(0o700 if export.is_dir() else 0o600)

@@ -1,0 +1,74 @@
+"""Classes on paper: reports and records made up for tests, and a rubric of two cheap questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from grader.fleet.export import Entry
+from grader.fleet.record import GRADED, Record
+from grader.fleet.roster import Student
+from grader.fleet.schedule import Graded, GradedClass
+from grader.rubric import DEFAULT_RUBRIC
+
+CHECKS = ("unpatchify.generality", "restore_masked.generality")
+
+
+def write_rubric(path: Path, checks: Sequence[str] = CHECKS, *, points: float | None = None) -> Path:
+    """Write the rubric with some of its questions, and a few seconds for each."""
+    content: dict[str, Any] = yaml.safe_load(DEFAULT_RUBRIC.read_text(encoding="utf-8"))
+    for part in content["parts"].values():
+        for entry in part:
+            entry.update(enabled=entry["check"] in checks, time_limit_s=10)
+            if points is not None:
+                entry["points"] = points
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def a_test(number: str, verdict: str, *, points: float = 2.0, diagnosis: Sequence[str] = (), **changes: Any) -> Any:
+    """Return one test of a results.json."""
+    extra = {"question": number, "part": "vision", "function": f"f{number}", "aspect": "output", "verdict": verdict}
+    passed = verdict == "PASSED"
+    return {
+        "number": number,
+        "name": f"Question {number}",
+        "score": points if passed else 0.0,
+        "max_score": points,
+        "status": "passed" if passed else "failed",
+        "output": f"**Asked:** x\n\n**Not right yet.**\n\nYour `mask` is wrong, says {number}.",
+        "output_format": "md",
+        "visibility": "visible",
+        "tags": [],
+        "extra_data": {**extra, "lent": [], "diagnosis": list(diagnosis)},
+        **changes,
+    }
+
+
+def a_report(*tests: Any) -> dict[str, Any]:
+    """Return a results.json."""
+    return {
+        "score": sum(test["score"] for test in tests),
+        "execution_time": 1.0,
+        "output": "",
+        "output_format": "md",
+        "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "tests": list(tests),
+        "extra_data": {},
+    }
+
+
+def a_graded(name: str, results: dict[str, Any], *, key: str = "", status: str = GRADED, **changes: Any) -> Graded:
+    """Return one graded submission."""
+    student = Student(name=f"{name.title()} Person", email=f"{name}@example.edu", sid=f"sid-{name}")
+    record = Record(key or f"key-{name}", f"content-{name}", status, results, **changes)
+    return Graded(Entry(f"submission_{name}", (student,), Path("/x")), record)
+
+
+def a_class(*graded: Graded) -> GradedClass:
+    """Return a class."""
+    return GradedClass("Homework 9", "grader", "rubric", "cpu", graded)

@@ -286,7 +286,7 @@ class _Auditor:
 
 def compare_key(key: str, then: Sequence[Array] | None, now: Sequence[Array] | None, *, reduced: bool) -> SavedValue:
     """Return how a saved value compares with the one written now; `reduced` as in `Settings`."""
-    from grader.checks.compare import VALUES, compare  # it may be imported only after the zygotes were forked
+    from grader.checks.compare import compare, widest_tolerance  # it may be imported only after the zygotes were forked
 
     if now is None:
         return SavedValue(key, "only handed in", "The notebooks do not write it now.")
@@ -298,10 +298,11 @@ def compare_key(key: str, then: Sequence[Array] | None, now: Sequence[Array] | N
         numbers = [float(values[0].reshape(-1)[0]) if values[0].size else float("nan") for values in (then, now)]
         if reduced:
             return SavedValue(key, "not comparable", f"{numbers[0]:.3f} when it was handed in, {numbers[1]:.3f} now.")
+    tolerance = widest_tolerance()
     sentences = [
         sentence
         for one, other in zip(then, now, strict=True)
-        if (sentence := compare(one.astype(np.float64), other.astype(np.float64), VALUES, name="what was handed in"))
+        if (sentence := compare(one.astype(np.float64), other.astype(np.float64), tolerance, name="what was handed in"))
     ]
     return SavedValue(key, "differs", sentences[0]) if sentences else SavedValue(key, "same")
 

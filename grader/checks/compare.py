@@ -65,6 +65,12 @@ def calibrated(check: str, name: str) -> Tolerance:
     return Tolerance(entry["tolerance"], kind=entry["kind"])
 
 
+def widest_tolerance() -> Tolerance:
+    """Return the widest of all measured tolerances of values, for values that belong to no one check."""
+    entries = [entry for check in calibration_table()["checks"].values() for entry in check.values()]
+    return Tolerance(max(entry["tolerance"] for entry in entries if entry["kind"] == "float"))
+
+
 @cache
 def calibration_table() -> dict[str, Any]:
     """Return the committed table of spreads, distances and tolerances."""

@@ -14,7 +14,20 @@ from grader.rubric import Rubric
 ROOT = Path(__file__).parents[2]
 # Rooms that stand on the pipeline, and what a release adds to it: no grade depends on them.
 _NO_GRADE_DEPENDS_ON = frozenset(
-    {"fleet", "release", "commands", "trust", "audit", "stand_in", "relayed", "__main__.py", "notebooks", "__pycache__"}
+    {
+        "fleet",
+        "release",
+        "commands",
+        "trust",
+        "audit",
+        "preview",
+        "simulate",
+        "stand_in",
+        "relayed",
+        "__main__.py",
+        "notebooks",
+        "__pycache__",
+    }
 )
 _SUFFIXES = frozenset({".py", ".json"})
 

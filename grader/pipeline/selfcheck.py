@@ -20,7 +20,7 @@ from grader.checks.exam import Case, CaseAnswer, Check, Exam, Judge
 from grader.checks.judges import judge_outputs
 from grader.feedback.words import Judgement
 from grader.pipeline.ask import GIVEN_NAMES, Asker
-from grader.pipeline.run import TEMPLATES, _survey, open_sandbox
+from grader.pipeline.run import TEMPLATES, given_modules, open_sandbox, survey
 from grader.rubric import DEFAULT_RUBRIC, Question, load_rubric
 from grader.verdicts import Evidence, failed, passed
 from grader.wire import Array, Arrays
@@ -42,7 +42,7 @@ class Public:
         wanted: names whose definitions it needs.
         needs: functions of the homework that it builds on.
         aliases: other names that it may have been handed in under.
-        tolerances: for its outputs; `VALUES` where none is named.
+        tolerances: for its outputs; those of its question where none is named.
         shown: what the grader calls an output, where that is not its name.
     """
 
@@ -123,9 +123,9 @@ def check_submission(path: Path, *, functions: Collection[str] = PUBLIC.keys()) 
     """
     with open_sandbox("cpu") as sandbox:
         rubric = load_rubric(DEFAULT_RUBRIC)
-        intake = _survey(sandbox, path, _wanted())
+        intake = survey(sandbox, path, _wanted())
         names = {"vision": (*_wanted()["vision"], *GIVEN_NAMES)}
-        given = _survey(sandbox, TEMPLATES / "MAE_student.ipynb", names).parts["vision"]
+        given = survey(sandbox, TEMPLATES / "MAE_student.ipynb", names).parts["vision"]
         asker = Asker(
             sandbox,
             intake,
@@ -133,7 +133,7 @@ def check_submission(path: Path, *, functions: Collection[str] = PUBLIC.keys()) 
             secret=b"",
             device="cpu",
             memory_mib=_MEMORY_MIB,
-            given_modules={path.stem: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))},
+            given_modules=given_modules(),
         )
         vectors = {**_read(VISION_VECTORS), **_read(METALEARNING_VECTORS)}
         asked = {question.check: question for question in rubric.questions}

@@ -194,6 +194,7 @@ def simulate(
     run_simulation(submission, autograder, root, out, memory_mib=memory_mib, cpus=cpus, wall_s=limit_s)
 
 
+@main.command()
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -53,13 +53,15 @@ def quieten(shell: Any) -> None:
 
 def offer_colab() -> None:
     """Make `google.colab` importable: mounting a drive, uploading and downloading do nothing."""
-    if importlib.util.find_spec("google") is None:
-        sys.modules["google"] = types.ModuleType("google")
-        sys.modules["google"].__path__ = []
+    try:
+        google = importlib.import_module("google")  # other packages of that name space may be installed
+    except ImportError:
+        google = sys.modules["google"] = types.ModuleType("google")
+        google.__path__ = []
     colab = types.ModuleType("google.colab")
     colab.__path__ = []
     sys.modules["google.colab"] = colab
-    vars(sys.modules["google"])["colab"] = colab
+    vars(google)["colab"] = colab
 
     def nothing(*_: object, **__: object) -> None:
         """Do nothing."""

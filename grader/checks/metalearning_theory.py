@@ -154,7 +154,7 @@ def _check(
         prepare=prepare,
         judge=judge,
         needs=needs,
-        errors=None if judge is judge_convergence else output_errors,
+        errors=output_errors if aspect != "convergence" else None,  # where it ends is judged by a band
     )
 
 

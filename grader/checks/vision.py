@@ -254,7 +254,11 @@ _NEEDS = {
     "ClassificationMAE.forward": ("MaskedAutoEncoder.forward_encoder_representation",),
 }
 _TOLERANCES = {"mask": MASK, "ids_restore": INDEX}
-_ERRORS: dict[Judge, Errors] = {judge_outputs: output_errors, judge_gradients: gradient_errors}
+_ERRORS: dict[Judge, Errors] = {
+    judge_outputs: output_errors,
+    judge_masked: output_errors,
+    judge_gradients: gradient_errors,
+}
 
 
 def _add(function: str, aspect: str, prepare: Callable[[torch.Generator], Exam], judge: Judge) -> None:

@@ -53,10 +53,19 @@ def held_by(pids: Iterable[int], uid: int | None) -> Held:
                 _add_descriptors(pid, held)
                 _add_mappings(pid, held)
             except PermissionError:
-                held.hidden.add(pid)
+                if not _has_ended(pid):
+                    held.hidden.add(pid)
             except (FileNotFoundError, ProcessLookupError):
                 continue
     return held
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process waits to be collected and holds nothing; one whose first thread alone has ended does hold."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+        return state in ("Z", "X") and len(os.listdir(f"/proc/{pid}/task")) == 1
+    return True
 
 
 def anonymous_bytes(pid: int) -> int:

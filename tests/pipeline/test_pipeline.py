@@ -162,7 +162,7 @@ def test_whatever_breaks_outside_a_question_is_ours(
     def break_down(*_: object) -> Intake:
         raise error
 
-    monkeypatch.setattr(run_module, "_survey", break_down)
+    monkeypatch.setattr(run_module, "survey", break_down)
 
     with pytest.raises(type(error)):
         grade([PATCHIFY], "patchify.output")

@@ -42,7 +42,7 @@ def test_every_row_of_the_list_is_there() -> None:
 
 def test_attacks_gain_nothing_and_cost_nothing_else(tmp_path: Path) -> None:
     """One of each kind, alone and inside a perfect submission, and both controls."""
-    found = run(tmp_path, rows=["A02", "A10", "B11", "F02"], quick=True, servers=2)
+    found = run(tmp_path, rows=["A02", "B11", "E09"], quick=True, servers=2)
 
     assert problems(found) == []
     assert [item["verdicts"] for item in found[:2]] == [["PASSED"], ["FAILED"]]

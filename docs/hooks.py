@@ -53,6 +53,8 @@ def _below(command: click.Command, context: click.Context) -> Iterator[tuple[str
     if not isinstance(command, click.Group):
         yield context.command_path, command, context
         return
+    if command.invoke_without_command:
+        yield context.command_path, command, context
     for name, inner in sorted(command.commands.items()):
         yield from _below(inner, click.Context(inner, parent=context, info_name=name, max_content_width=_WIDTH))
 

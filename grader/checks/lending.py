@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from grader.checks import metalearning_lending
+from grader.checks.exam import Allowance
 from grader.checks.tensors import to_arrays, to_tensors
 from grader.wire import Message
 from reference.vision.autoencoder import MaskedAutoEncoder
@@ -23,13 +24,8 @@ from reference.vision.masking import random_masking, restore_masked
 from reference.vision.patches import patchify
 from reference.vision.vit import Transformer
 
-_MAX_CALLS = 64  # of a helper that metalearning_lending does not say otherwise of
 _MAX_GRAPHS = 64  # gradients can be asked for of so many calls, the latest
-# Of all arguments of all calls together, because the calls' graphs are kept: the homework's autoencoder has four
-# million parameters, and a question has three cases at most.
-_MAX_ELEMENTS = 40_000_000
 _MAX_IMAGES = 16  # of one call
-_MAX_IMAGE_ELEMENTS = 100_000  # a question asks with less than ten thousand in a case
 
 Tensors = dict[str, torch.Tensor]
 
@@ -46,10 +42,12 @@ class Lending:
     Args:
         names: the helpers that are lent.
         autoencoder: constructor arguments of the question's autoencoder, for a lent method of it.
+        allowance: how much may be asked.
     """
 
     names: Collection[str]
     autoencoder: Mapping[str, Any] = field(default_factory=dict)
+    allowance: Allowance = field(default_factory=Allowance)
     _graphs: dict[int, tuple[Tensors, tuple[torch.Tensor, ...]]] = field(default_factory=dict)
     _calls: Counter[str] = field(default_factory=Counter)
     _elements: int = 0
@@ -79,12 +77,13 @@ class Lending:
     def _count(self, request: Message) -> None:
         self._elements += sum(array.size for array in request.arrays.values())
         self._image_elements += request.arrays["images"].size if "images" in request.arrays else 0
-        if self._elements > _MAX_ELEMENTS or self._image_elements > _MAX_IMAGE_ELEMENTS:
+        if self._elements > self.allowance.elements or self._image_elements > self.allowance.image_elements:
             raise _RefusedError("the arguments are too large")
 
     def _forward(self, request: Message) -> Message:
         name = request.meta["name"]
-        if name not in self.names or self._calls[name] >= metalearning_lending.MAX_CALLS.get(name, _MAX_CALLS):
+        most = metalearning_lending.MAX_CALLS.get(name, self.allowance.calls)
+        if name not in self.names or self._calls[name] >= most:
             raise _RefusedError("this helper is not lent here, or was called too often")
         inputs = to_tensors(request.arrays)
         for tensor in inputs.values():

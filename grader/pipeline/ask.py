@@ -106,7 +106,7 @@ class Asker:
             self._request(check, exam, lent),
             limits=Limits(wall_s=time_limit_s, memory_mib=self.memory_mib),
             caps=_caps(exam),
-            answer=Lending(lent, exam.settings.get("mae", {})).answer if lent else None,
+            answer=Lending(lent, exam.settings.get("mae", {}), exam.allowance).answer if lent else None,
         )
 
     def generator(self, purpose: str) -> torch.Generator:

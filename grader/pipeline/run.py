@@ -170,13 +170,13 @@ def _tasks() -> dict[str, Any]:
     """Import what workers do; nothing in it knows an answer."""
     import torch
 
-    from grader.probes.saved import load_outputs
+    from grader.probes.saved import load_model, load_outputs
     from grader.probes.task import probe
 
     _import_early("sklearn.linear_model", "matplotlib.pyplot", "torch._dynamo")  # the last one is for torch.optim
     # One thread: nothing has to be started after the fork, and results do not depend on the number of cores.
     torch.set_num_threads(1)
-    return {"survey": _survey_task, "probe": probe, "load_outputs": load_outputs}
+    return {"survey": _survey_task, "probe": probe, "load_outputs": load_outputs, "load_model": load_model}
 
 
 def _import_early(*libraries: str) -> None:

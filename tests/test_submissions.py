@@ -27,7 +27,8 @@ A case called meta_<name> is one of the other half, the solved metalearning note
 and files, loses, also, touches, time_limit_s and slow, as above.
 
 Every other question of its half must be PASSED, with all its points. A run asks in full what a case touches, and
-little of the rest; with --slow it asks everything.
+little of the rest; with --slow it asks everything. A training (<function>.convergence) takes seconds and is asked only
+of a case that names it.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ import pytest
 import torch
 import yaml
 
+from grader.checks.convergence import CONVERGENCE_CHECKS
 from grader.checks.metalearning import METALEARNING_CHECKS
 from grader.checks.vision import VISION_CHECKS
 from grader.feedback.results import SCHEMA
@@ -60,8 +62,9 @@ from grader.verdicts import Verdict
 
 FOLDER = Path(__file__).parent / "submissions"
 REPOSITORY = Path(__file__).parents[1]
-NEEDS = {check.function: check.needs for check in VISION_CHECKS}
-ASPECTS = tuple(sorted({check.aspect for check in VISION_CHECKS}))
+ALL_VISION = (*VISION_CHECKS, *CONVERGENCE_CHECKS)
+NEEDS = {check.function: check.needs for check in ALL_VISION}
+ASPECTS = tuple(sorted({check.aspect for check in ALL_VISION}))
 BYSTANDERS = {"unpatchify", "restore_masked"}
 SOLVED = solved_notebook("MAE_student")
 
@@ -216,7 +219,7 @@ def read_case(path: Path) -> Case:
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert content.keys() <= {each.name for each in fields(Case)}, path
     case = Case(path.stem, Verdict[path.parent.name.upper()], **content)
-    known = {*NEEDS, *(check.key for check in VISION_CHECKS)}
+    known = {*NEEDS, *(check.key for check in ALL_VISION)}
     if case.is_meta:
         known = {name for question in META_QUESTIONS for name in (question.check, question.function)}
         vision_only = (case.bodies, case.edits, case.cells_before, case.cells_after)
@@ -240,6 +243,8 @@ def rubric_of(case: Case, *, whole: bool) -> Rubric:
     """Return the rubric of a case's half, or what of it the case touches, with the case's time limit."""
     half = META_QUESTIONS if case.is_meta else graded_rubric(lambda _: True).questions
     limit = {} if case.time_limit_s is None else {"time_limit_s": case.time_limit_s}
+    named = {*case.loses, *case.touches, *case.also}
+    half = [each for each in half if case.is_meta or each.aspect != "convergence" or each.check in named]
     asked = [replace(question, **limit) for question in half if whole or case.asks(question)]
     return replace(load_rubric(), questions=tuple(asked))
 
@@ -277,7 +282,8 @@ def test_folder_is_the_verdict(case: Case, tmp_path: Path, request: pytest.Fixtu
     wrong = {check: text for check, text in found.items() if text.partition(" ")[0] != expected[check]}
     assert not wrong, case.about
     for item in report.judgements:
-        assert item.score == (item.question.points if item.evidence.passed else 0), item.question.check
+        full, whole_or_none = item.question.points, item.question.check != "ClassificationMAE.forward.convergence"
+        assert item.score == full if item.evidence.passed else item.score == 0 or not whole_or_none, item.question.check
     results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     jsonschema.validate(results, json.loads(SCHEMA.read_text(encoding="utf-8")))
     assert [test["number"] for test in results["tests"]] == [question.number for question in rubric.questions]

@@ -41,11 +41,15 @@ class Allowance:
         elements: of all arguments of all calls together, because the calls' graphs are kept: the homework's
             autoencoder has four million parameters, and a question has three cases at most.
         image_elements: of all images; a question that does not train asks with less than ten thousand in a case.
+        images: of one call.
+        graphs: gradients can be asked for of so many calls, the latest; each keeps its activations.
     """
 
     calls: int = 64
     elements: int = 40_000_000
     image_elements: int = 100_000
+    images: int = 16
+    graphs: int = 64
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,6 @@ from reference.vision.masking import random_masking, restore_masked
 from reference.vision.patches import patchify
 from reference.vision.vit import Transformer
 
-_MAX_GRAPHS = 64  # gradients can be asked for of so many calls, the latest
-_MAX_IMAGES = 16  # of one call
-
 Tensors = dict[str, torch.Tensor]
 
 
@@ -79,6 +76,8 @@ class Lending:
         self._image_elements += request.arrays["images"].size if "images" in request.arrays else 0
         if self._elements > self.allowance.elements or self._image_elements > self.allowance.image_elements:
             raise _RefusedError("the arguments are too large")
+        if "images" in request.arrays and len(request.arrays["images"]) > self.allowance.images:
+            raise _RefusedError("the images do not fit the model")
 
     def _forward(self, request: Message) -> Message:
         name = request.meta["name"]
@@ -93,7 +92,7 @@ class Lending:
         call = self._calls.total()
         self._calls[name] += 1
         self._graphs[call] = (inputs, outputs)
-        self._graphs.pop(call - _MAX_GRAPHS, None)
+        self._graphs.pop(call - self.allowance.graphs, None)
         arrays = to_arrays({str(index): output for index, output in enumerate(outputs)})
         return Message("reply", {"call": call, "outputs": list(arrays)}, arrays)
 
@@ -145,7 +144,7 @@ def _representation(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch
     side = int(settings["patch_size"]) * int(settings["num_patches"])
     images = inputs["images"]
     # A smaller image would broadcast against the positions and cost far more than its own size.
-    if images.dim() != 4 or tuple(images.shape[1:]) != (3, side, side) or len(images) > _MAX_IMAGES:
+    if images.dim() != 4 or tuple(images.shape[1:]) != (3, side, side):
         raise _RefusedError("the images do not fit the model")
     bound = _Representation(model)
     named = {f"model.{name}": value for name, value in state.items()}

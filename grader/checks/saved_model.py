@@ -6,14 +6,21 @@ homework, with masks drawn from the secret. Two predictors need no training: eve
 the visible ones, and a copy of the nearest visible patch. The weights' error has to be below BETTER_BY of the smaller
 of the two.
 
-MEASURED
+The photographs are normalised by their own statistics, so that they have the means of 0 and deviations of 1 that
+CIFAR-10 has under the homework's normalisation.
+
+Measured: weights as they are first drawn have 2.5 to 3.9 times the better predictor's error, in 18 draws. Weights of a
+quick training (240 steps of 16 images, 3,840 in all) on four other photographs, of scikit-image, have 0.78 to 0.85 of
+it on these, in 12 draws; those of our own solved submission, 1,280 images of these photographs, 0.60 to 0.68.
+Reasoned, since CIFAR-10 is not here: the homework's training shows 20 times 50,000 pictures of many kinds, three
+hundred times as many images as that quick training, so an honest model lies well below the bound on photographs that
+it has not seen; and what the bound asks is only to do better than copying.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,18 +29,18 @@ from grader.checks.tensors import to_tensors
 from grader.verdicts import Evidence, Picture, failed, passed
 from grader.wire import Array, Arrays
 from reference.vision.autoencoder import MaskedAutoEncoder
-from reference.vision.images import CHANNEL_MEAN, CHANNEL_STD, normalise, photograph_crops
+from reference.vision.images import normalised_crops, photograph_statistics
 from reference.vision.patches import patchify, unpatchify
 from reference.vision.training import random_permutations, reconstruction_loss
 from reference.vision.vit import Transformer
 
-BETTER_BY = 0.9
+BETTER_BY = 0.95
 _IMAGES = 48
 _SHOWN = 4
 _PREFIXES = ("module.", "_orig_mod.", "mae.")  # DataParallel, torch.compile, a classifier around the autoencoder
 _UNTRAINED = (
-    "The weights look untrained, were trained for too short a time, or belong to an autoencoder that computes something "
-    "else than the template's. Mend what is wrong under 1 to 4 first, train anew, and save after training."
+    "The weights look untrained, were trained for too short a time, or belong to an autoencoder that computes "
+    "something else than the template's. Mend what is wrong under 1 to 4 first, train anew, and save after training."
 )
 _SAVE = '`torch.save(mae.state_dict(), "mae_pretrained.pt")`'
 
@@ -51,7 +58,7 @@ def judge_model(saved: Arrays, generator: torch.Generator) -> Evidence:
     if isinstance(weights, Evidence):
         return weights
     model.load_state_dict(to_tensors(weights), assign=True)
-    images = normalise(photograph_crops(_IMAGES, generator=generator))
+    images = normalised_crops(_IMAGES, generator=generator)
     ids_shuffle = random_permutations(_IMAGES, 64, generator=generator)
     with torch.no_grad():
         embeddings, mask, ids_restore = model.forward_encoder(images, ids_shuffle)
@@ -149,9 +156,9 @@ def _picture(patches: torch.Tensor, painted: torch.Tensor, mask: torch.Tensor) -
 
 def _pixels(patches: torch.Tensor) -> Array:
     """(n, H, W, 3) uint8."""
-    std, mean = torch.tensor(CHANNEL_STD), torch.tensor(CHANNEL_MEAN)
-    colours = unpatchify(patches).permute(0, 2, 3, 1) * std + mean
-    pixels: np.ndarray[Any, Any] = (255 * colours.clamp(0, 1)).round().to(torch.uint8).numpy()
+    mean, std = photograph_statistics()
+    colours = (unpatchify(patches) * std + mean).clamp(0, 1).permute(0, 2, 3, 1)
+    pixels: Array = (255 * colours).round().to(torch.uint8).contiguous().numpy()
     return pixels
 
 

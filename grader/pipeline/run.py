@@ -108,6 +108,7 @@ def grade_submission(path: Path, settings: Settings) -> Report:
         try:
             with settings.profile.phase("sandbox"):
                 sandbox = stack.enter_context(Sandbox(_tasks(), cuda=settings.device == "cuda"))
+            settings.profile.workers_cpu_s = lambda: sandbox.workers_cpu_s
         except StaffError:
             _Run(settings).give_up()
             raise

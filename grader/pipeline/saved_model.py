@@ -27,8 +27,8 @@ _PROBLEMS = {
         f"Save it anew with {_SAVE}, and look at its size: about 16 MB.",
     ),
     "content": (
-        f"`{FILE_NAME}` holds no state dict of this homework's size: named tensors of about four million numbers in all "
-        "are expected.",
+        f"`{FILE_NAME}` holds no state dict of this homework's size: named tensors of about four million numbers "
+        "in all are expected.",
         f"Save it anew with {_SAVE}.",
     ),
 }

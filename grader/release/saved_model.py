@@ -11,7 +11,7 @@ import torch
 
 import reference.vision
 from reference.vision.autoencoder import MaskedAutoEncoder
-from reference.vision.images import normalise, photograph_crops
+from reference.vision.images import normalised_crops
 from reference.vision.patches import patchify
 from reference.vision.start import PRETRAINING_START, begin
 from reference.vision.training import random_permutations, reconstruction_loss
@@ -68,7 +68,7 @@ def _trained_on_one_thread() -> MaskedAutoEncoder:
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.05)
     decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (1 - step / _STEPS) / (1 - _DECAY_FROM)))
     for _ in range(_STEPS):
-        images = normalise(photograph_crops(_BATCH, generator=generator))
+        images = normalised_crops(_BATCH, generator=generator)
         ids_shuffle = random_permutations(_BATCH, mae.num_patches**2, generator=generator)
         embeddings, mask, ids_restore = mae.forward_encoder(images, ids_shuffle)
         loss = reconstruction_loss(mae.forward_decoder(embeddings, ids_restore), patchify(images), mask)

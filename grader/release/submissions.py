@@ -187,8 +187,9 @@ def write_example_submission(path: Path) -> Path:
     """
     Write the zip of a student with three mistakes, with the clutter of a real one.
 
-    There is no saved model, which would be sixteen megabytes. The vision notebook is renamed, was run on Colab and lies in a folder, and macOS has left its traces. As with
-    `write_solved_submission`, the same machine gives the same bytes each time.
+    The vision notebook is renamed, was run on Colab and lies in a folder, and macOS has left its traces. There is no
+    saved model, which would be sixteen megabytes. As with `write_solved_submission`, the same machine gives the same
+    bytes each time.
 
     Raises:
         StaffError: a text that a mistake replaces is no longer in the solved notebook or module.

@@ -64,7 +64,7 @@ def photograph_tiles(*, side: int = 32) -> dict[str, torch.Tensor]:
 
 def photograph_crops(count: int, *, generator: torch.Generator, side: int = 32) -> torch.Tensor:
     """
-    Draw square crops of the photographs, of any size from 2 × side up, made smaller by averaging.
+    Draw square crops of the photographs, of any size from 4 × side up, made smaller by averaging.
 
     Small pictures of large things, they have about the statistics of CIFAR-10, which tiles cut out at full
     resolution, smooth as they are, have not.
@@ -76,12 +76,30 @@ def photograph_crops(count: int, *, generator: torch.Generator, side: int = 32) 
     crops = []
     for _ in range(count):
         image = sources[_draw(len(sources), generator)]
-        size = 2 * side + _draw(min(image.shape[1:]) - 2 * side + 1, generator)
+        size = 4 * side + _draw(min(image.shape[1:]) - 4 * side + 1, generator)
         top, left = (_draw(length - size + 1, generator) for length in image.shape[1:])
         crop = image[None, :, top : top + size, left : left + size]
         small = nn.functional.interpolate(crop, size=(side, side), mode="area")[0]
         crops.append(small.flip(2) if _draw(2, generator) else small)
     return torch.stack(crops)
+
+
+@functools.cache
+def photograph_statistics() -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Return mean and standard deviation of the channels of both photographs together, (3, 1, 1) each.
+
+    Crops normalised by them have means of 0 and deviations of 1, as the homework's images have; normalised by those of
+    CIFAR-10, a photograph with much white sky would lie outside of what a model has met.
+    """
+    pixels = torch.cat([image.flatten(1) for image in photographs().values()], dim=1)
+    return pixels.mean(dim=1).view(3, 1, 1), pixels.std(dim=1).view(3, 1, 1)
+
+
+def normalised_crops(count: int, *, generator: torch.Generator) -> torch.Tensor:
+    """Draw crops (count, 3, 32, 32) of the photographs, normalised by the photographs' own statistics."""
+    mean, std = photograph_statistics()
+    return (photograph_crops(count, generator=generator) - mean) / std
 
 
 def _draw(end: int, generator: torch.Generator) -> int:

@@ -18,7 +18,7 @@ from reference.vision.training import random_permutations, reconstruction_loss
 from reference.vision.vit import Transformer
 
 _CACHE = Path(__file__).parents[2] / "build" / "saved-models"
-_STEPS = 80
+_STEPS = 60
 _BATCH = 16
 _STEP_SIZE = 3e-3  # of vectors; a matrix of n inputs gets 32 / n of it
 _DECAY_FROM = 0.4

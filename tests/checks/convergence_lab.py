@@ -64,6 +64,7 @@ def train(check: Check, exam: Exam, cells: Sequence[str]) -> Message:
         "lent": [],
         "settings": dict(exam.settings),
         "device": "cpu",
+        "memory_mib": 1024,
         "cases": [exam.cases[0].seed],
     }
     near, far = socket.socketpair()

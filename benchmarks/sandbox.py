@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=5)
     pairs = parser.parse_args().pairs
-    pipeline._tasks()  # what every run would import is imported once, before the forks
+    pipeline.worker_tasks()  # what every run would import is imported once, before the forks
     with tempfile.TemporaryDirectory() as folder:
         submission = _in_fork(_write_submission, Path(folder))[1]
         found: dict[str, list[Cost]] = {"all layers": [], "none": []}

@@ -144,7 +144,8 @@ def test_packing_does_not_matter(tmp_path: Path) -> None:
 
     reports = [grade(path, rubric, tmp_path / "out") for path in (folder, single, double, tmp_path / "nested")]
 
-    assert len({(report.score, tuple(verdicts(report).items())) for report in reports}) == 1
+    # The words name the file in which to look, which has other names in other packings.
+    assert len({(report.score, tuple(item.evidence.verdict for item in report.judgements)) for report in reports}) == 1
     assert reports[0].verdict_of("3.1") is Verdict.FAILED
     assert reports[0].verdict_of("4.4") is Verdict.PASSED
 

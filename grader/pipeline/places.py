@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from grader.checks.misconceptions import Misconception
 from grader.feedback.text import code as code_span
 from grader.intake.report import Cell, Code
+
+if TYPE_CHECKING:
+    from grader.checks.misconceptions import Misconception
 
 _MAX_LINES = 4_000  # of a cell
 _MAX_CHARACTERS = 400  # of a line that is looked at

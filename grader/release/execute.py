@@ -18,6 +18,8 @@ from grader.release.notebooks import NotebookNode
 # Called with the number of cells that have been executed, and how many there are.
 OnCell = Callable[[int, int], None]
 # One thread: sums are then added in the same order each time. A fixed order of sets, too.
+# Figures go into the notebook, also where whoever called us has nothing to show them on.
+_IN_THE_NOTEBOOK = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 _REPEATABLE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 
 
@@ -72,7 +74,9 @@ def execute(
             on_cell_executed=lambda cell_index, **_: on_cell(cell_index + 1, len(used.cells)),
         )
         try:
-            client.execute(env={**os.environ, **_REPEATABLE, "IPYTHONDIR": str(settings), **environment})
+            client.execute(
+                env={**os.environ, **_REPEATABLE, **_IN_THE_NOTEBOOK, "IPYTHONDIR": str(settings), **environment}
+            )
         except CellExecutionError as error:
             raise StaffError(
                 happened=f"A cell of a solved notebook failed: {error.ename}: {error.evalue}",

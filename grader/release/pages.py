@@ -15,7 +15,7 @@ from pygments.formatters import HtmlFormatter
 from grader.release.notebooks import NotebookNode
 
 _VERBATIM = re.compile(r"(<pre.*?</pre>|<code.*?</code>)", re.DOTALL)
-_FORMULA = re.compile(r"\$\$(?P<display>.+?)\$\$|(?<![\\$])\$(?P<inline>[^$]+?)(?<!\\)\$", re.DOTALL)
+_FORMULA = re.compile(r"\$\$(?P<display>.+?)\$\$|(?<![\\$])\$(?P<inline>[^\s$](?:[^$]*[^\s$\\])?)\$", re.DOTALL)
 _FIRST_HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 
 _STYLE = Path(__file__).with_name("page.css")

@@ -87,9 +87,9 @@ class Changes:
 
     def vision_notebook(self) -> NotebookNode:
         """Return the edited vision notebook."""
-        notebook = _solved(VISION_NOTEBOOK)
+        notebook = solved(VISION_NOTEBOOK)
         for function, body in self.bodies.items():
-            notebook = edit_notebook(notebook, dict([_body_edit(notebook, function, body)]))
+            notebook = edit_notebook(notebook, dict([body_edit(notebook, function, body)]))
         notebook = edit_notebook(notebook, _replacements(self.edits))
         before, after = (
             [nbformat.v4.new_code_cell(source) for source in cells] for cells in (self.cells_before, self.cells_after)
@@ -104,7 +104,7 @@ class Changes:
     def meta_files(self) -> dict[str, bytes]:
         """Return the edited meta-learning notebooks, as if they had been run, and modules."""
         modules = edit_modules(solved_modules(), {name: _replacements(edits) for name, edits in self.modules.items()})
-        notebooks = {name: _solved(name) for name in META_NOTEBOOKS}
+        notebooks = {name: solved(name) for name in META_NOTEBOOKS}
         for name, edits in self.notebooks.items():
             notebooks[name] = edit_notebook(notebooks[name], _replacements(edits))
         for module, name in self.moved.items():
@@ -274,7 +274,8 @@ def _closure(function: str) -> set[str]:
 
 
 @cache
-def _solved(name: str) -> NotebookNode:
+def solved(name: str) -> NotebookNode:
+    """Return a solved notebook; not to be changed."""
     return solved_notebook(name)
 
 
@@ -283,7 +284,7 @@ def _replacements(edits: Replacements) -> dict[str, str]:
     return {edit["old"]: edit["new"] for edit in edits}
 
 
-def _body_edit(notebook: NotebookNode, function: str, body: str) -> tuple[str, str]:
+def body_edit(notebook: NotebookNode, function: str, body: str) -> tuple[str, str]:
     """Return the text of a function's body, without its docstring, and the new text for it."""
     for cell in notebook.cells:
         if cell.cell_type != "code" or f"def {function.rpartition('.')[2]}(" not in cell.source:

@@ -20,9 +20,9 @@ from grader.pipeline.questions import CHECKS
 from grader.release.modules import solved_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, template_notebook
 from grader.rubric import Question, Rubric, load_rubric
+from grader.trust.cases import META_NOTEBOOKS, VISION_NOTEBOOK, Case, body_edit, read_case, solved
 from tests.hostile import made
-from tests.hostile.cases import ASKED, Row
-from tests.test_submissions import FOLDER, META_NOTEBOOKS, SOLVED, Case, body_edit, read_case
+from tests.hostile.cases import ASKED, Row, place_of_case
 
 ROOT = Path(__file__).parents[2]
 _ALSO_ALONE = "ABCE"  # what runs code of its own or is a file of its own; values and notebooks are judged inside
@@ -68,9 +68,9 @@ def perfect_files() -> dict[str, bytes]:
     saved = io.BytesIO()
     accuracies = {"vit_acc": 0.7, "mae_linear_acc": 0.4, "mae_finetune_acc": 0.75}
     torch.save({"output": {**{k: v if len(v) > 1 else v[0] for k, v in outputs.items()}, **accuracies}}, saved)
-    files = {f"{name}.ipynb": notebook_bytes(notebook) for name, notebook in META_NOTEBOOKS.items()}
+    files = {f"{name}.ipynb": notebook_bytes(solved(name)) for name in META_NOTEBOOKS}
     files |= {name: source.encode() for name, source in solved_modules().items()}
-    return {"MAE_student.ipynb": notebook_bytes(SOLVED), "autograder.pt": saved.getvalue(), **files}
+    return {"MAE_student.ipynb": notebook_bytes(solved(VISION_NOTEBOOK)), "autograder.pt": saved.getvalue(), **files}
 
 
 @functools.cache
@@ -110,25 +110,27 @@ class Builder:
         return [self._job(row, variant, alone=each) for variant in row.variants for each in alone]
 
     def _pointed_at(self, row: Row, name: str) -> list[Job]:
-        case = read_case(FOLDER / f"{name}.yaml")
+        case = read_case(place_of_case(name))
         loses = dict.fromkeys(case.loses, case.verdict.name) | dict(case.also)
         asked = [
-            key for key in CHECKS if key in loses or key.rpartition(".")[0] in {*loses, *case.touches, *case.bodies}
+            key
+            for key in CHECKS
+            if key in loses or key.rpartition(".")[0] in {*loses, *case.touches, *case.changes.bodies}
         ]
         limit = row.time_limit_s or case.time_limit_s
         label = f"{row.name}={name}"
         job = Row(label, row.folder, row.about, expect=loses, also_asked=asked, time_limit_s=limit)
         jobs = [self._job(job, "", alone=False, case=case)]
-        if row.id[0] in _ALSO_ALONE and not (case.is_meta or case.edits):
+        if row.id[0] in _ALSO_ALONE and not (case.is_meta or case.changes.edits):
             same = Row(
                 label,
                 row.folder,
                 row.about,
-                bodies=case.bodies,
-                cells_before=case.cells_before,
-                cells_after=case.cells_after,
-                files=case.files,
-                expect=loses or dict.fromkeys(case.bodies, "PASSED"),
+                bodies=case.changes.bodies,
+                cells_before=case.changes.cells_before,
+                cells_after=case.changes.cells_after,
+                files=case.changes.files,
+                expect=loses or dict.fromkeys(case.changes.bodies, "PASSED"),
                 also_asked=asked,
                 time_limit_s=limit,
             )
@@ -164,10 +166,10 @@ class Builder:
         files = {} if alone else dict(perfect_files())
         bodies, before, after = row.notebook_edits()
         if case is not None:
-            files |= case.meta_files() if case.is_meta else {"MAE_student.ipynb": notebook_bytes(case.notebook())}
-            files |= {name: text.encode() for name, text in case.files.items()}
+            files |= case.changes.meta_files() if case.is_meta else case.changes.vision_files()
+            files |= {name: text.encode() for name, text in case.changes.files.items()}
         elif bodies or before or after:
-            notebook = _template() if alone else SOLVED
+            notebook = _template() if alone else solved(VISION_NOTEBOOK)
             for function, body in bodies.items():
                 notebook = edit_notebook(notebook, dict([body_edit(notebook, function, self._filled(body))]))
             notebook = edit_notebook(notebook, {})

@@ -36,6 +36,7 @@ from typing import Any
 import yaml
 
 SUBMISSIONS = Path(__file__).parents[1] / "submissions"
+VARIANTS = Path(__file__).parents[2] / "grader" / "trust" / "variants"
 FOLDERS = ("hostile", "malformed")
 LOST = "LOST"
 # The verdicts that say that an answer was asked for and was not right.
@@ -133,3 +134,9 @@ def all_rows() -> list[Row]:
     """Return every row, by folder and id."""
     paths = [path for folder in FOLDERS for path in (SUBMISSIONS / folder).glob("*.yaml")]
     return [read_row(path) for path in sorted(paths, key=lambda path: path.name)]
+
+
+def place_of_case(name: str) -> Path:
+    """Return the file of a case that a row points at: a submission of the tests, or one of the right variants."""
+    file = SUBMISSIONS / f"{name}.yaml"
+    return file if file.exists() else VARIANTS / f"{name}.yaml"

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from tests.hostile.__main__ import TABLE, judged, run
-from tests.hostile.cases import LOST_VERDICTS, all_rows
-from tests.test_submissions import FOLDER
+from tests.hostile.cases import LOST_VERDICTS, all_rows, place_of_case
 
 ROWS = all_rows()
 # The ids of the list of threats; they have gaps. A row that goes must leave this list with a reason.
@@ -37,12 +36,12 @@ def test_every_row_of_the_list_is_there() -> None:
         assert bool(row.same_as) + bool(row.attack or row.bodies or row.files or row.made_by or row.cells_after) == 1, (
             row
         )
-        assert not [name for name in row.same_as if not (FOLDER / f"{name}.yaml").exists()], row.name
+        assert not [name for name in row.same_as if not place_of_case(name).exists()], row.name
 
 
 def test_attacks_gain_nothing_and_cost_nothing_else(tmp_path: Path) -> None:
     """One of each kind, alone and inside a perfect submission, and both controls."""
-    found = run(tmp_path, rows=["A02", "A10", "B11", "F02"], quick=True, servers=2)
+    found = run(tmp_path, rows=["A02", "B11", "E09"], quick=True, servers=2)
 
     assert problems(found) == []
     assert [item["verdicts"] for item in found[:2]] == [["PASSED"], ["FAILED"]]

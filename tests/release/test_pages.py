@@ -40,7 +40,7 @@ def test_formulas_become_mathml() -> None:
 
 def test_dollars_that_are_no_formula_stay() -> None:
     """A single dollar, an escaped one, and dollars in code are left alone."""
-    body = markdown_body("It costs 5 $ or `$x$`.\n\n```\n$y$ and $z$\n```\n")
+    body = markdown_body("It costs 5 $ or 6 $.\n\nCode: `$x$`.\n\n```\n$y$ and $z$\n```\n")
 
     assert "<math" not in body
     assert "5 $" in body

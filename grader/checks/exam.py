@@ -15,11 +15,41 @@ from grader.wire import Array, Arrays
 
 @dataclass(frozen=True)
 class Case:
-    """One set of inputs and, by name, what the reference gives for them."""
+    """
+    One set of inputs and, by name, what the reference gives for them.
+
+    Args:
+        inputs: what the worker gets.
+        expected: what the reference gives.
+        seed: for the worker's generators.
+        held_back: what else the judge needs, such as images to try trained weights on; no worker sees it.
+    """
 
     inputs: Arrays
     expected: Arrays
     seed: int = 0
+    held_back: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """
+    How much one worker may ask of lent helpers.
+
+    Args:
+        calls: of a helper of which nothing else is said.
+        elements: of all arguments of all calls together, because the calls' graphs are kept: the homework's
+            autoencoder has four million parameters, and a question has three cases at most.
+        image_elements: of all images; a question that does not train asks with less than ten thousand in a case.
+        images: of one call.
+        graphs: gradients can be asked for of so many calls, the latest; each keeps its activations.
+    """
+
+    calls: int = 64
+    elements: int = 40_000_000
+    image_elements: int = 100_000
+    images: int = 16
+    graphs: int = 64
 
 
 @dataclass(frozen=True)
@@ -31,11 +61,13 @@ class Exam:
         settings: constructor arguments, sizes and flags for the probe.
         state: parameters of the module, by the contract's names.
         cases: inputs with the reference's answers.
+        allowance: how much may be asked of lent helpers.
     """
 
     settings: Mapping[str, Any]
     state: Arrays
     cases: Sequence[Case]
+    allowance: Allowance = field(default_factory=Allowance)
 
 
 @dataclass(frozen=True)
@@ -75,6 +107,7 @@ class Check:
         aliases: other names under which the function may have been handed in.
         after: check of something handed in that must have been passed before this one can be.
         apart_from: part of the homework that wants a function of the same name; its answer does not count here.
+        rests_on: functions that are part of what is asked and so are never lent; where one is wrong, that comes first.
     """
 
     key: str
@@ -91,6 +124,7 @@ class Check:
     aliases: tuple[str, ...] = ()
     after: str = ""
     apart_from: str = ""
+    rests_on: tuple[str, ...] = ()
 
     def tolerance(self, name: str) -> Tolerance:
         """

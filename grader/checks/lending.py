@@ -16,20 +16,13 @@ from typing import Any
 import torch
 
 from grader.checks import metalearning_lending
+from grader.checks.exam import Allowance
 from grader.checks.tensors import to_arrays, to_tensors
 from grader.wire import Message
 from reference.vision.autoencoder import MaskedAutoEncoder
 from reference.vision.masking import random_masking, restore_masked
 from reference.vision.patches import patchify
 from reference.vision.vit import Transformer
-
-_MAX_CALLS = 64  # of a helper that metalearning_lending does not say otherwise of
-_MAX_GRAPHS = 64  # gradients can be asked for of so many calls, the latest
-# Of all arguments of all calls together, because the calls' graphs are kept: the homework's autoencoder has four
-# million parameters, and a question has three cases at most.
-_MAX_ELEMENTS = 40_000_000
-_MAX_IMAGES = 16  # of one call
-_MAX_IMAGE_ELEMENTS = 100_000  # a question asks with less than ten thousand in a case
 
 Tensors = dict[str, torch.Tensor]
 
@@ -46,10 +39,12 @@ class Lending:
     Args:
         names: the helpers that are lent.
         autoencoder: constructor arguments of the question's autoencoder, for a lent method of it.
+        allowance: how much may be asked.
     """
 
     names: Collection[str]
     autoencoder: Mapping[str, Any] = field(default_factory=dict)
+    allowance: Allowance = field(default_factory=Allowance)
     _graphs: dict[int, tuple[Tensors, tuple[torch.Tensor, ...]]] = field(default_factory=dict)
     _calls: Counter[str] = field(default_factory=Counter)
     _elements: int = 0
@@ -79,12 +74,15 @@ class Lending:
     def _count(self, request: Message) -> None:
         self._elements += sum(array.size for array in request.arrays.values())
         self._image_elements += request.arrays["images"].size if "images" in request.arrays else 0
-        if self._elements > _MAX_ELEMENTS or self._image_elements > _MAX_IMAGE_ELEMENTS:
+        if self._elements > self.allowance.elements or self._image_elements > self.allowance.image_elements:
             raise _RefusedError("the arguments are too large")
+        if "images" in request.arrays and len(request.arrays["images"]) > self.allowance.images:
+            raise _RefusedError("the images do not fit the model")
 
     def _forward(self, request: Message) -> Message:
         name = request.meta["name"]
-        if name not in self.names or self._calls[name] >= metalearning_lending.MAX_CALLS.get(name, _MAX_CALLS):
+        most = metalearning_lending.MAX_CALLS.get(name, self.allowance.calls)
+        if name not in self.names or self._calls[name] >= most:
             raise _RefusedError("this helper is not lent here, or was called too often")
         inputs = to_tensors(request.arrays)
         for tensor in inputs.values():
@@ -94,7 +92,7 @@ class Lending:
         call = self._calls.total()
         self._calls[name] += 1
         self._graphs[call] = (inputs, outputs)
-        self._graphs.pop(call - _MAX_GRAPHS, None)
+        self._graphs.pop(call - self.allowance.graphs, None)
         arrays = to_arrays({str(index): output for index, output in enumerate(outputs)})
         return Message("reply", {"call": call, "outputs": list(arrays)}, arrays)
 
@@ -146,7 +144,7 @@ def _representation(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch
     side = int(settings["patch_size"]) * int(settings["num_patches"])
     images = inputs["images"]
     # A smaller image would broadcast against the positions and cost far more than its own size.
-    if images.dim() != 4 or tuple(images.shape[1:]) != (3, side, side) or len(images) > _MAX_IMAGES:
+    if images.dim() != 4 or tuple(images.shape[1:]) != (3, side, side):
         raise _RefusedError("the images do not fit the model")
     bound = _Representation(model)
     named = {f"model.{name}": value for name, value in state.items()}

@@ -121,4 +121,4 @@ def _print_profile(profile: Profile, console: Console) -> None:
     profile.finish()
     console.print(f"CPU time {profile.cpu_s:.1f} s, peak memory of all processes {profile.peak_mib:.0f} MiB")
     for name, seconds in sorted(profile.phases.items(), key=lambda item: -item[1])[:12]:
-        console.print(f"  {seconds:7.2f} s  {name}")
+        console.print(f"  {seconds:7.2f} s  {profile.phases_cpu_s[name]:7.2f} s of CPU  {name}")

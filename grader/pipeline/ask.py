@@ -85,10 +85,12 @@ class Asker:
         assisted = self.examine(check, exam, min(time_limit_s, left_s), lent=lent)
         if assisted.passed:
             return passed(), lent
+        if own.fraction > assisted.fraction:
+            return own, ()
         # What a run with our helpers printed or raised could carry their answers: the student reads only what
         # their own run showed, and the verdict.
         findings = own.findings if own.verdict is assisted.verdict else _without_text(assisted.verdict, check)
-        return replace(own, verdict=assisted.verdict, findings=findings), lent
+        return replace(own, verdict=assisted.verdict, findings=findings, fraction=assisted.fraction), lent
 
     def examine(self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = ()) -> Evidence:
         """Run the probe once in a fresh worker and judge what came home."""
@@ -184,7 +186,7 @@ def _lend(lent: tuple[str, ...], exam: Exam) -> Callable[[Message], Message]:
     """Return what answers a worker's calls of lent helpers."""
     from grader.checks.lending import Lending
 
-    return Lending(lent, exam.settings.get("mae", {})).answer
+    return Lending(lent, exam.settings.get("mae", {}), exam.allowance).answer
 
 
 def diagnose(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> tuple[Misconception, ...]:

@@ -7,7 +7,7 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _SAMPLE_EVERY_S = 0.05
 @dataclass
 class Profile:
     """
-    Wall seconds of each phase and, if `sampling`, the peak of all processes' memory together.
+    Wall and processor seconds of each phase and, if `sampling`, the peak of all processes' memory together.
 
     Memory is the proportional set size: pages that processes share, as a worker shares the imported libraries
     with the zygote, count once.
@@ -25,17 +25,23 @@ class Profile:
 
     sampling: bool = False
     phases: dict[str, float] = field(default_factory=dict)
+    phases_cpu_s: dict[str, float] = field(default_factory=dict)  # of this process and of the phase's workers
+    workers_cpu_s: Callable[[], float] = lambda: 0.0
     peak_mib: float = 0.0
     cpu_s: float = 0.0
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Add the time inside to a phase."""
-        began = time.monotonic()
+        began, began_cpu_s = time.monotonic(), self._cpu_now_s()
         try:
             yield
         finally:
             self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - began
+            self.phases_cpu_s[name] = self.phases_cpu_s.get(name, 0.0) + self._cpu_now_s() - began_cpu_s
+
+    def _cpu_now_s(self) -> float:
+        return time.process_time() + self.workers_cpu_s()
 
     @contextlib.contextmanager
     def watching(self, zygote_pid: int) -> Iterator[None]:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from grader.checks.convergence import CONVERGENCE_CHECKS
+from grader.checks.exam import Check
 from grader.checks.metalearning import METALEARNING_CHECKS
 from grader.checks.vision import VISION_CHECKS
 from grader.errors import StaffError
@@ -15,13 +17,14 @@ from grader.intake.report import Code, Intake, fingerprint
 from grader.pipeline.ask import Asker
 from grader.pipeline.claims import ACCURACIES_CLAIM, OUTPUTS_CLAIM, Claims
 from grader.pipeline.completion import COMPLETIONS, Completion, judge_completion
+from grader.pipeline.saved_model import SAVED_MODEL, judge_saved_model
 from grader.pipeline.staff import judge_staff_tests
 from grader.rubric import Question, Rubric
 from grader.sandbox.host import Sandbox
 from grader.verdicts import Evidence, Verdict
 
-CHECKS = {check.key: check for check in (*VISION_CHECKS, *METALEARNING_CHECKS)}
-KNOWN_CHECKS = frozenset({*CHECKS, OUTPUTS_CLAIM, ACCURACIES_CLAIM, *COMPLETIONS})
+CHECKS = {check.key: check for check in (*VISION_CHECKS, *CONVERGENCE_CHECKS, *METALEARNING_CHECKS)}
+KNOWN_CHECKS = frozenset({*CHECKS, OUTPUTS_CLAIM, ACCURACIES_CLAIM, SAVED_MODEL, *COMPLETIONS})
 
 # Judges what was handed in as it lies there, within some seconds: no function of the student's is examined.
 Inspection = Callable[[float], Evidence]
@@ -87,6 +90,7 @@ class Questions:
         self._inspections: dict[str, Inspection] = {
             OUTPUTS_CLAIM: claims.judge_outputs,
             ACCURACIES_CLAIM: claims.judge_accuracies,
+            SAVED_MODEL: partial(judge_saved_model, self._asker),
             **{key: partial(_inspect_runs, completion, intake) for key, completion in COMPLETIONS.items()},
         }
         self._sound: dict[str, bool] = {}  # function -> nothing was found wrong with it, without our help
@@ -117,8 +121,18 @@ class Questions:
             self._wrong_values[check.function] = question
         if evidence.verdict is Verdict.FAILED and check.aspect == "gradient" and check.function in self._wrong_values:
             evidence = _values_first(evidence, self._wrong_values[check.function])
+        evidence = self._after_what_it_rests_on(check, evidence)
         # That we lent a helper says that the student's is wrong, which only a question that they see may say.
         return Judgement(question, evidence, tuple(name for name in lent if name in self._seen_unsound))
+
+    def _after_what_it_rests_on(self, check: Check, evidence: Evidence) -> Evidence:
+        """Say first, where training does not work, which values are wrong that students see to be wrong."""
+        wrong = [self._wrong_values[name] for name in check.rests_on if name in self._wrong_values]
+        if evidence.verdict is not Verdict.FAILED or not wrong:
+            return evidence
+        numbers = " and ".join(question.number for question in wrong)
+        finding = f"The values are not right yet (question {numbers}), so training cannot be."
+        return replace(evidence, findings=(finding, *evidence.findings), try_next=f"Mend {numbers} first.")
 
     def judge_staff_tests(self, path: Path) -> list[Judgement]:
         """Run the staff's own questions over what probes bring home."""

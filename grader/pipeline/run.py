@@ -148,6 +148,7 @@ def grade_inside(sandbox: Sandbox, path: Path, settings: Settings, *, began: flo
     run.write()
     run.report.extra_data["sandbox"] = sandbox.walls.describe()
     settings.on_step(sandbox.walls.describe())
+    settings.profile.workers_cpu_s = lambda: sandbox.workers_cpu_s
     try:
         with settings.profile.watching(sandbox.zygote_pid):
             _grade_in(sandbox, path, run)
@@ -216,7 +217,7 @@ def worker_tasks() -> dict[str, Any]:
     import torch
 
     from grader.probes.checkpoint import load_checkpoint
-    from grader.probes.saved import load_outputs
+    from grader.probes.saved import load_model, load_outputs
     from grader.probes.task import probe
 
     _import_early("sklearn.linear_model", "matplotlib.pyplot", "torch._dynamo")  # the last one is for torch.optim
@@ -224,7 +225,13 @@ def worker_tasks() -> dict[str, Any]:
     torch.set_num_threads(1)
     # The first conversion to half precision asks what the processor can do, in files that workers may not read.
     torch.ones(1).half()
-    return {"survey": _survey_task, "probe": probe, "load_outputs": load_outputs, "load_checkpoint": load_checkpoint}
+    return {
+        "survey": _survey_task,
+        "probe": probe,
+        "load_outputs": load_outputs,
+        "load_model": load_model,
+        "load_checkpoint": load_checkpoint,
+    }
 
 
 def _import_early(*libraries: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from grader import wire
-from grader.probes import failures, metalearning, vision
+from grader.probes import failures, metalearning, training, vision
 from grader.probes.case import Case, Result
 from grader.probes.device import prepare
 from grader.probes.lending import Lender, lent_functions
@@ -26,7 +26,7 @@ from grader.probes.values import to_array
 
 ANSWER = "answer"
 FAILURE = "failure"
-_PROBES = {**vision.PROBES, **metalearning.PROBES}
+_PROBES = {**vision.PROBES, **training.PROBES, **metalearning.PROBES}
 
 
 def probe(request: wire.Message, connection: socket.socket) -> wire.Message:

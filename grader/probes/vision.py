@@ -74,7 +74,7 @@ def forward_encoder_representation(case: Case) -> Result:
 def classification_mae_forward(case: Case) -> Result:
     """Build a ClassificationMAE on a MaskedAutoEncoder, call it on images."""
     settings = dict(case.settings)
-    mae = _build_autoencoder(case, settings.pop("mae"))
+    mae = build_autoencoder(case, settings.pop("mae"))
     model = case.student.get("ClassificationMAE")(settings.pop("n_classes"), mae, **settings)
     parameters = load_parameters(model.to(case.lender.device), case.state)
     return Result(split(model(case.inputs["images"]), ("logits",), where="ClassificationMAE.forward"), parameters)
@@ -87,11 +87,12 @@ def _function(case: Case, name: str, inputs: list[str], settings: list[str], out
 
 
 def _autoencoder(case: Case, settings: dict[str, Any]) -> tuple[Any, dict[str, nn.Parameter]]:
-    model = _build_autoencoder(case, settings).to(case.lender.device)
+    model = build_autoencoder(case, settings).to(case.lender.device)
     return model, load_parameters(model, case.state)
 
 
-def _build_autoencoder(case: Case, settings: dict[str, Any]) -> Any:
+def build_autoencoder(case: Case, settings: dict[str, Any]) -> Any:
+    """Build the student's MaskedAutoEncoder; the handed-out one around a lent method, where one is lent."""
     arguments = dict(settings)
     transformer = case.student.get("Transformer")
     arguments["encoder"] = transformer(**arguments["encoder"])

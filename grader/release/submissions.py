@@ -20,6 +20,7 @@ from grader.errors import StaffError
 from grader.release import cell_runner
 from grader.release.modules import edit_modules, solved_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook
+from grader.release.saved_model import saved_model_bytes
 from grader.release.vectors import vector_bytes
 
 TRAINING_TAG = "training"
@@ -171,23 +172,24 @@ def _do_homework(vision: NotebookNode, modules: Mapping[str, str]) -> _Homework:
 
 def write_solved_submission(path: Path) -> Path:
     """
-    Write the zip of a student who solved everything and has not trained.
+    Write the zip of a student who solved everything and has trained the autoencoder, if only for a short time.
 
     The meta-learning notebooks were run with small numbers and show it; the vision notebook shows no outputs.
     The same machine gives the same bytes each time; another one may round the results differently.
     """
     notebook = solved_notebook("MAE_student")
     homework = _do_homework(notebook, solved_modules())
-    files = {"MAE_student.ipynb": notebook_bytes(notebook), **homework.others, "autograder.pt": homework.autograder}
-    return write_zip(path, files)
+    tensors = {"autograder.pt": homework.autograder, "mae_pretrained.pt": saved_model_bytes()}
+    return write_zip(path, {"MAE_student.ipynb": notebook_bytes(notebook), **homework.others, **tensors})
 
 
 def write_example_submission(path: Path) -> Path:
     """
     Write the zip of a student with three mistakes, with the clutter of a real one.
 
-    The vision notebook is renamed, was run on Colab and lies in a folder, and macOS has left its traces. As with
-    `write_solved_submission`, the same machine gives the same bytes each time.
+    The vision notebook is renamed, was run on Colab and lies in a folder, and macOS has left its traces. There is no
+    saved model, which would be sixteen megabytes. As with `write_solved_submission`, the same machine gives the same
+    bytes each time.
 
     Raises:
         StaffError: a text that a mistake replaces is no longer in the solved notebook or module.

@@ -49,6 +49,7 @@ class Sandbox:
     _uids: UidBlock = field(init=False)
     _exit: contextlib.ExitStack = field(init=False)
     _started: int = field(init=False, default=0)
+    workers_cpu_s: float = field(init=False, default=0.0)  # of all workers that have ended
 
     def __enter__(self) -> Sandbox:
         with contextlib.ExitStack() as stack:
@@ -124,6 +125,7 @@ class Sandbox:
             _remove(scratch)
         if ended["left_behind"] == zygote.NOT_SWEPT:
             self._uids.give_up(uid)
+        self.workers_cpu_s += ended["cpu_s"]
         if ending is Ending.NO_ANSWER and ended["signal"]:
             ending, detail = explain_signal(ended["signal"])
         return Outcome(

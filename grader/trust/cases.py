@@ -27,7 +27,8 @@ A case called meta_<name> is one of the other half, the solved metalearning note
 and files, loses, also, touches, time_limit_s and slow, as above.
 
 Every other question of its half must be PASSED, with all its points. `asks` chooses what a quick run asks: in full what
-a case touches, and little of the rest.
+a case touches, and little of the rest. A training (<function>.convergence) is asked where `loses`, `also` or `touches`
+names it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from typing import Any
 import nbformat
 import yaml
 
+from grader.checks.convergence import CONVERGENCE_CHECKS
 from grader.checks.metalearning import METALEARNING_CHECKS
 from grader.checks.vision import VISION_CHECKS
 from grader.errors import StaffError
@@ -56,8 +58,10 @@ META_NOTEBOOKS = ("metalearning-part0", "metalearning-part1", "metalearning-part
 Replacements = Sequence[Mapping[str, str]]
 
 _FOLDER = Path(__file__).parents[2] / "tests" / "submissions"
-_NEEDS = {check.function: check.needs for check in VISION_CHECKS}
-_ASPECTS = tuple(sorted({check.aspect for check in VISION_CHECKS}))
+_VISION = (*VISION_CHECKS, *CONVERGENCE_CHECKS)
+_NEEDS = {check.function: check.needs for check in _VISION}
+_ASPECTS = tuple(sorted({check.aspect for check in _VISION}))
+_TRAININGS = frozenset(check.key for check in CONVERGENCE_CHECKS)
 _BYSTANDERS = {"unpatchify", "restore_masked"}
 _META_NEEDS = {check.key: check.needs for check in METALEARNING_CHECKS}
 _META_BYSTANDERS = {"aliased_coefficients.output", "test_zero_classification.output"}
@@ -207,11 +211,26 @@ class Case:
 
 @cache
 def half_questions(*, meta: bool) -> tuple[Question, ...]:
-    """Return the rubric's questions of one half; without the claims, which are about files and not about code."""
+    """
+    Return the rubric's questions of one half; without the claims, which are about files and not about code.
+
+    Training the modules of the vision half is apart: see `training_questions`.
+    """
     questions = load_rubric().questions
     if meta:
         return tuple(question for question in questions if question.part == "metalearning")
-    return tuple(question for question in questions if question.function in _NEEDS)
+    return tuple(each for each in questions if each.function in _NEEDS and each.check not in _TRAININGS)
+
+
+@cache
+def training_questions() -> tuple[Question, ...]:
+    """
+    Return the questions that train modules of the vision half: each takes seconds, and has a band instead of values.
+
+    Where right and wrong code ends is measured for itself, in tests/checks/convergence_lab.py. Of a case they are asked
+    where it names them.
+    """
+    return tuple(question for question in load_rubric().questions if question.check in _TRAININGS)
 
 
 def known_cases(*verdicts: Verdict) -> list[Case]:
@@ -235,7 +254,8 @@ def read_case(path: Path) -> Case:
     changes = Changes(**{key: value for key, value in content.items() if key in of_changes})
     rest = {key: value for key, value in content.items() if key in of_case}
     case = Case(path.stem, Verdict[path.parent.name.upper()], changes=changes, **rest)
-    known = {name for each in half_questions(meta=case.is_meta) for name in (each.check, each.function)}
+    asked = half_questions(meta=case.is_meta) + (() if case.is_meta else training_questions())
+    known = {name for each in asked for name in (each.check, each.function)}
     unknown = {*case.loses, *case.also, *case.touches} - known
     if unknown:
         problems.append(f"there is no check or function {sorted(unknown)}")

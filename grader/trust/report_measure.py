@@ -92,8 +92,13 @@ class Repeats:
 
 
 def all_wrong() -> list[WrongSubmission]:
-    """Return the wrong submissions of the catalogue, then those of the tests, whose diagnosis nobody wrote down."""
-    return [*wrong_submissions(), *map(_as_wrong, known_cases(Verdict.FAILED, Verdict.ERROR))]
+    """
+    Return the wrong submissions of the catalogue, then those of the tests, whose diagnosis nobody wrote down.
+
+    Those that lose only a training are left out, as trainings are.
+    """
+    of_tests = map(_as_wrong, known_cases(Verdict.FAILED, Verdict.ERROR))
+    return [*wrong_submissions(), *(each for each in of_tests if each.fails)]
 
 
 def all_right() -> list[RightVariant]:

@@ -39,24 +39,75 @@ def digits(*, side: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @functools.cache
+def photographs() -> dict[str, torch.Tensor]:
+    """Return scikit-learn's two photographs, a temple ("china") and a flower, (3, 427, 640) float32 in [0, 1]."""
+    from sklearn.datasets import load_sample_images
+
+    loaded = load_sample_images()
+    names = [name.rsplit("/", 1)[-1].removesuffix(".jpg") for name in loaded.filenames]
+    arrays = [np.asarray(image, dtype=np.float32) / 255 for image in loaded.images]
+    return {name: torch.from_numpy(array).permute(2, 0, 1) for name, array in zip(names, arrays, strict=True)}
+
+
+@functools.cache
 def photograph_tiles(*, side: int = 32) -> dict[str, torch.Tensor]:
     """
-    Return tiles of scikit-learn's two photographs, a temple ("china") and a flower, in raster order.
+    Return tiles of the two photographs in raster order.
 
     Neighbouring tiles resemble each other: split into training and test by photograph, not by tile.
 
     Returns:
         For each photograph tiles (260, 3, side, side) float32 in [0, 1] (at the side of 32 pixels).
     """
-    from sklearn.datasets import load_sample_images
-
-    photographs = load_sample_images()
-    names = [name.rsplit("/", 1)[-1].removesuffix(".jpg") for name in photographs.filenames]
-    return {name: _tiles(image, side) for name, image in zip(names, photographs.images, strict=True)}
+    return {name: _tiles(image, side) for name, image in photographs().items()}
 
 
-def _tiles(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], side: int) -> torch.Tensor:
-    rows, columns = image.shape[0] // side, image.shape[1] // side
-    cut = torch.from_numpy(image[: rows * side, : columns * side].astype(np.float32) / 255)
-    tiles = cut.reshape(rows, side, columns, side, 3).permute(0, 2, 4, 1, 3)
+def photograph_crops(count: int, *, generator: torch.Generator, side: int = 32) -> torch.Tensor:
+    """
+    Draw square crops of the photographs, of any size from 4 × side up, made smaller by averaging.
+
+    Small pictures of large things, they have about the statistics of CIFAR-10, which tiles cut out at full
+    resolution, smooth as they are, have not.
+
+    Returns:
+        (count, 3, side, side) float32 in [0, 1], half of them mirrored by chance.
+    """
+    sources = list(photographs().values())
+    crops = []
+    for _ in range(count):
+        image = sources[_draw(len(sources), generator)]
+        size = 4 * side + _draw(min(image.shape[1:]) - 4 * side + 1, generator)
+        top, left = (_draw(length - size + 1, generator) for length in image.shape[1:])
+        crop = image[None, :, top : top + size, left : left + size]
+        small = nn.functional.interpolate(crop, size=(side, side), mode="area")[0]
+        crops.append(small.flip(2) if _draw(2, generator) else small)
+    return torch.stack(crops)
+
+
+@functools.cache
+def photograph_statistics() -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Return mean and standard deviation of the channels of both photographs together, (3, 1, 1) each.
+
+    Crops normalised by them have means of 0 and deviations of 1, as the homework's images have; normalised by those of
+    CIFAR-10, a photograph with much white sky would lie outside of what a model has met.
+    """
+    pixels = torch.cat([image.flatten(1) for image in photographs().values()], dim=1)
+    return pixels.mean(dim=1).view(3, 1, 1), pixels.std(dim=1).view(3, 1, 1)
+
+
+def normalised_crops(count: int, *, generator: torch.Generator) -> torch.Tensor:
+    """Draw crops (count, 3, 32, 32) of the photographs, normalised by the photographs' own statistics."""
+    mean, std = photograph_statistics()
+    return (photograph_crops(count, generator=generator) - mean) / std
+
+
+def _draw(end: int, generator: torch.Generator) -> int:
+    return int(torch.randint(end, (), generator=generator))
+
+
+def _tiles(image: torch.Tensor, side: int) -> torch.Tensor:
+    rows, columns = image.shape[1] // side, image.shape[2] // side
+    cut = image[:, : rows * side, : columns * side]
+    tiles = cut.reshape(3, rows, side, columns, side).permute(1, 3, 0, 2, 4)
     return tiles.reshape(rows * columns, 3, side, side).contiguous()

@@ -43,7 +43,7 @@ def test_a_mistake_has_to_cost_exactly_its_own_questions(mistake: gate.Mistake) 
     missing["tests"] = missing["tests"][1:]  # type: ignore[index]
 
     assert complaint(trial, results(set(mistake.loses)), RUBRIC) == ""
-    assert "gets 0 where 3 is right" in complaint(trial, results({*mistake.loses, other}), RUBRIC)
+    assert "gets 0 where 2 is right" in complaint(trial, results({*mistake.loses, other}), RUBRIC)
     assert "where 0 is right" in complaint(trial, results(set(mistake.loses) - {min(mistake.loses)}), RUBRIC)
     assert "gets None" in complaint(trial, missing, RUBRIC)
     assert mistake.loses <= {question.check for question in RUBRIC.questions}
@@ -55,7 +55,7 @@ def test_the_template_has_to_lose_everything() -> None:
     everything = {question.check for question in RUBRIC.questions}
 
     assert complaint(trial, results(everything), RUBRIC) == ""
-    assert "the template: 1.1 gets 3" in complaint(trial, results(everything - {"patchify.output"}), RUBRIC)
+    assert "the template: 1.1 gets 2" in complaint(trial, results(everything - {"patchify.output"}), RUBRIC)
 
 
 def test_each_trial_is_the_second_solution_with_one_mistake(tmp_path: Path) -> None:

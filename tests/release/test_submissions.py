@@ -62,10 +62,10 @@ def figures_and_text(notebook: nbformat.NotebookNode) -> tuple[int, str]:
 
 
 def test_solved_submission_is_right_and_repeats(solved: dict[str, bytes], tmp_path: Path) -> None:
-    """The solved submission holds notebooks, modules and right results, in the same bytes each time."""
+    """The solved submission holds notebooks, modules, right results and a model, in the same bytes each time."""
     meta = {f"metalearning-part{part}.ipynb" for part in range(3)}
 
-    assert set(solved) == {"MAE_student.ipynb", *meta, *solved_modules(), "autograder.pt"}
+    assert set(solved) == {"MAE_student.ipynb", *meta, *solved_modules(), "autograder.pt", "mae_pretrained.pt"}
     assert solved["MAE_student.ipynb"] == notebook_bytes(solved_notebook("MAE_student"))
     assert {name: solved[name].decode() for name in solved_modules()} == solved_modules()
     assert wrong_results(solved["autograder.pt"]) == set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,7 +114,18 @@ def _make_autograder(path: Path, rubric: Path | None, on_step: OnStep, *, verdic
     from grader.rubric import DEFAULT_RUBRIC
 
     rubric = rubric or DEFAULT_RUBRIC
+    _require_trust(on_step)
     write_autograder(path, rubric=rubric, extra=_relayed_files(verdicts, rubric), on_step=on_step)
+
+
+def _require_trust(on_step: OnStep) -> None:
+    """Refuse to go on if known mistakes or right variants are judged wrong: a part of the trust report, in a minute."""
+    from grader.commands.trust import measure, require_trust
+    from grader.release.progress import Step
+
+    on_step(Step("trust suite", 0, 1))
+    require_trust(measure(quick=True, jobs=os.cpu_count() or 1))
+    on_step(Step("trust suite", 1, 1))
 
 
 def _relayed_files(verdicts: Path | None, rubric: Path) -> dict[str, bytes]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,13 +30,14 @@ def run_source(request: wire.Message, connection: socket.socket) -> wire.Message
 
 
 @pytest.fixture(scope="module")
-def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., dict[str, Any]]]:
+def ask() -> Iterator[Callable[..., dict[str, Any]]]:
     """Return a function that runs source in a worker that may use local sockets and read one more folder."""
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "batch").write_text("pixels")
-    for parent in (folder, *folder.parents[:3]):
-        parent.chmod(0o755)
-    with Sandbox({"source": run_source}, local_sockets=True, readable=(folder,)) as sandbox:
+    # Not below pytest's own folder, which every run of pytest closes to others anew.
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "batch").write_text("pixels")
+        sandbox = stack.enter_context(Sandbox({"source": run_source}, local_sockets=True, readable=(folder,)))
 
         def run(source: str) -> dict[str, Any]:
             meta = {"source": textwrap.dedent(source), "given": str(folder)}

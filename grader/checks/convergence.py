@@ -224,7 +224,7 @@ def _judge_autoencoder(_: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> E
     if not share <= limit:  # NaN, of weights that are finite but huge, is over the limit too
         findings.append(
             f"After {_PRETRAINING.steps} steps on small images, your autoencoder's error on the masked patches of "
-            f"unseen images is {_number(share)} of that of painting every patch with the mean. The reference "
+            f"unseen images is {_number(share)} times that of painting every patch with the mean. The reference "
             f"reaches {typical()['autoencoder']:.2f}, and up to {limit:.2f} is accepted."
         )
     if not findings:

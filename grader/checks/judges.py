@@ -28,12 +28,32 @@ def judge_outputs(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Ev
             if (sentence := compare(answer.get(name), expected, check.tolerance(name), name=name))
         ]
         if findings:
-            return failed(*findings, try_next=_GO_THROUGH)
+            advice = (_axis_advice(answer.get(name), right, name=name) for name, right in case.expected.items())
+            return failed(*findings, try_next=next(filter(None, advice), _GO_THROUGH))
     changed = changed_inputs(exam, answers)
     notes = (
         (f"Your function changes its argument `{changed[0]}` in place; callers rarely expect that.",) if changed else ()
     )
     return passed(notes=notes)
+
+
+def _axis_advice(student: Array | None, reference: Array, *, name: str) -> str:
+    """Return what to do about one dimension of size 1 too many or too few, or an empty string for anything else."""
+    if student is None:
+        return ""
+    mine, right = student.shape, reference.shape
+    for axis in range(max(len(mine), len(right))):
+        if mine[axis : axis + 1] == (1,) and mine[:axis] + mine[axis + 1 :] == right:
+            return (
+                f"`{name}` has one dimension of size 1 too many, at index {axis}. A slice such as `[:1]` keeps its "
+                "dimension, and an index such as `[0]` takes it away; `.squeeze` does so later."
+            )
+        if right[axis : axis + 1] == (1,) and right[:axis] + right[axis + 1 :] == mine:
+            return (
+                f"`{name}` lacks the dimension of size 1 at index {axis}. An index such as `[0]` takes its dimension "
+                "away, as `.squeeze` does; a slice such as `[:1]` keeps it."
+            )
+    return ""
 
 
 def judge_gradients(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:

@@ -102,6 +102,12 @@ def _prepare_long_descent(generator: torch.Generator) -> Exam:
     return Exam({}, {}, [_descent(c_init, _LONG_STEP * float(c_init @ c_init), _LONG)])
 
 
+_NOT_FINITE = (
+    "Print the first rows. A row that is read before it is written holds whatever was in memory, and steps that go up "
+    "the slope grow without end."
+)
+
+
 def judge_trajectory(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
     """Every step of gradient descent is right; where it is not, the first wrong one is named."""
     for case, answer in zip(exam.cases, answers, strict=True):
@@ -110,8 +116,10 @@ def judge_trajectory(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) ->
         sentence = compare(mine, right, tolerance, name="trajectory")
         if not sentence:
             continue
-        if mine is None or mine.shape != right.shape or not np.all(np.isfinite(mine)):
+        if mine is None or mine.shape != right.shape:
             return failed(sentence, try_next="The start comes first, then one row of (c₀, c₁) for each iteration.")
+        if not np.all(np.isfinite(mine)):
+            return failed(sentence, try_next=_NOT_FINITE)
         off = np.linalg.norm(mine - right, axis=1) > tolerance.relative * np.linalg.norm(right, axis=1)
         first = int(np.argmax(off)) if off.any() else 0
         return failed(
@@ -126,8 +134,10 @@ def judge_convergence(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -
     """With small steps the weights end near (‖c⁽⁰⁾‖, 0)."""
     for case, answer in zip(exam.cases, answers, strict=True):
         mine, right, start = answer.get("trajectory"), case.expected["trajectory"], case.inputs["c_init"]
-        if mine is None or mine.shape != right.shape or not np.all(np.isfinite(mine)):
+        if mine is None or mine.shape != right.shape:
             return failed(compare_form(mine, right, name="trajectory"))
+        if not np.all(np.isfinite(mine)):
+            return failed(compare_form(mine, right, name="trajectory"), try_next=_NOT_FINITE)
         norm = float(np.linalg.norm(start))
         if np.linalg.norm(mine[0] - start) > 1e-4 * norm:
             return failed("The trajectory does not begin with `c_init`.")

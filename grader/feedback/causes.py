@@ -220,7 +220,7 @@ CAUSES: tuple[tuple[str, str], ...] = (
     # Linear algebra and solvers.
     (
         r"Singular matrix|input matrix is singular|inversion could not be completed|not positive-definite",
-        "A matrix has no inverse: its rows or columns depend on each other. The shortest solution exists all the same; `np.linalg.pinv` and `np.linalg.lstsq` find it.",
+        "A matrix has no inverse: its rows or columns depend on each other. The shortest solution exists all the same; the pseudo-inverse gives it.",
     ),
     (
         r"SVD did not converge|contains NaN|Input contains|infs or NaNs",

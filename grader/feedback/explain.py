@@ -10,7 +10,7 @@ from grader.feedback.causes import likely_cause
 from grader.feedback.text import code, plain
 from grader.verdicts import Evidence, Verdict
 
-_KEEP_NAMES = "Keep the names of the template."
+_KEEP_NAMES = "Keep the names of the template"
 # Attributes of the template's models that students forget to take from `self`.
 _ATTRIBUTES = frozenset(
     {
@@ -58,7 +58,11 @@ def explain_failure(failure: Mapping[str, Any], *, function: str, not_run: Mappi
 
 def not_found(name: str, near: str | None) -> Evidence:
     """Return the evidence for a name that is nowhere in the submission."""
-    hint = f"You have {code(near)}: if that is it, rename it. {_KEEP_NAMES}" if near else _KEEP_NAMES
+    hint = (
+        f"You have {code(near)}: if that is it, rename it. {_KEEP_NAMES}."
+        if near
+        else f"{_KEEP_NAMES}: if you wrote it under another name, rename it to {code(name)}."
+    )
     return Evidence(Verdict.MISSING, (f"{code(name)} was not found in any notebook or module.",), hint)
 
 

@@ -110,7 +110,7 @@ def _lent(judgement: Judgement) -> str:
     names = " and ".join(code(name) for name in judgement.lent)
     if judgement.evidence.passed:
         return (
-            f"Judged with our {names}, because yours cannot be relied on yet. What you wrote here is right in "
-            "itself, so it keeps its points."
+            f"Judged with our {names}, because yours, or a function behind it, cannot be relied on yet. What you wrote "
+            "here is right in itself, so it keeps its points."
         )
     return f"We also ran it with our {names}; the problem stays, so it is not only there."

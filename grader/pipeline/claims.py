@@ -47,6 +47,7 @@ ACCURACIES_CLAIM = "accuracies.claim"
 _THRESHOLDS = {"vit_acc": 0.65, "mae_linear_acc": 0.30, "mae_finetune_acc": 0.70}
 _UNKNOWN_KIND = "without `mae_pretrained.pt` a linear probe and a fine-tuned model cannot be told apart"
 _NOT_MEASURED = "These are your own figures; the grader has no CIFAR-10 here, so the grader has not measured them."
+_TRAIN = "The training cells keep these figures in `output`, and a later cell saves them: run the notebook to its end."
 _MEASURED = (
     "These are your own figures. Where you handed in the classifier that belongs to one (its `state_dict()` in a `.pt` "
     "file), the grader has measured it again on test images of CIFAR-10."
@@ -108,6 +109,8 @@ class Claims:
             reached &= value is not None and value >= threshold and not _is_refuted(value, found)
             lines.append(line)
         remark = _MEASURED if self._cifar10 else _NOT_MEASURED
+        if all(value is None for value in claims.values()):
+            return Evidence(Verdict.FAILED, ("\n".join(lines),), _TRAIN)
         verdict = Verdict.PASSED if reached else Verdict.FAILED
         return Evidence(verdict, ("\n".join(lines), remark), fraction=float(reached))
 
@@ -222,12 +225,14 @@ def _outputs_evidence(
     said = {
         "The same as your code gives now": agree,
         "Not what your code gives now": differ,
-        "Could not be compared, because your code gave nothing in time": unchecked,
+        "Could not be compared, because your code gave nothing, or not in time": unchecked,
         "Not in the file": absent,
     }
     findings = tuple(f"{words}: {', '.join(map(code, names))}." for words, names in said.items() if names)
     if not differ and not unchecked and not absent:
         return passed()
+    if not differ and not absent:
+        return Evidence(Verdict.FAILED, findings, "Mend the questions about these functions first.")
     advice = (
         "Run all cells again from the top before you make the zip, so that the saved outputs are those of the code "
         "you hand in."

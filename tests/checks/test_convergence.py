@@ -20,7 +20,7 @@ TABLE = json.loads(convergence.BANDS_FILE.read_text(encoding="utf-8"))["measures
 # What students read of each wrong body, in part.
 SAID = {
     "autoencoder_detached": "No parameter changed during training",
-    "mask_inverted_in_loss": "of that of painting every patch with the mean",
+    "mask_inverted_in_loss": "times that of painting every patch with the mean",
     "decoder_ignores_encoder": "`cls_token`, `encoder_position_encoding`",
     "constant_reconstruction": "never changed during training",
     "vit_detached": "No parameter changed during training",
@@ -122,7 +122,7 @@ def test_someone_elses_weights_earn_what_they_do(kind: str) -> None:
 
     evidence = judged(MAE, exam, sent("autoencoder", other))
     assert evidence.verdict is Verdict.FAILED
-    assert "of that of painting every patch with the mean" in evidence.findings[-1]
+    assert "times that of painting every patch with the mean" in evidence.findings[-1]
 
 
 @pytest.mark.parametrize(

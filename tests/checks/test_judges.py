@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from grader.checks.compare import MASK, Tolerance
@@ -57,6 +58,31 @@ def test_a_wrong_second_case_fails() -> None:
 def test_a_missing_output_fails() -> None:
     """What did not come back is not right."""
     assert judge_outputs(CHECK, exam(EXPECTED), answers({"mask": None}, {})).findings == ("`mask` did not come back.",)
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((2, 1, 3), "`y` has one dimension of size 1 too many, at index 1."),
+        ((2, 3, 1), "`y` has one dimension of size 1 too many, at index 2."),
+        ((3, 2), "Run the notebook's self-check"),
+        ((1, 3), "Run the notebook's self-check"),
+    ],
+)
+def test_a_dimension_of_one_too_many_is_told_apart_from_other_shapes(shape: tuple[int, ...], advice: str) -> None:
+    """A forgotten squeeze gets advice of its own; any other wrong shape gets the general one."""
+    evidence = judge_outputs(CHECK, exam(EXPECTED), answers({"y": np.ones(shape)}, {}))
+
+    assert evidence.try_next.startswith(advice)
+
+
+def test_a_dimension_of_one_that_is_lacking_is_named() -> None:
+    """An index took away a dimension that a slice would have kept."""
+    expected = {**EXPECTED, "y": np.full((2, 1, 3), 2.0)}
+
+    evidence = judge_outputs(CHECK, exam(expected), answers({}, {}))
+
+    assert evidence.try_next.startswith("`y` lacks the dimension of size 1 at index 1.")
 
 
 def test_the_tolerance_of_an_output_is_its_own() -> None:

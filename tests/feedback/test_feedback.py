@@ -139,7 +139,10 @@ def test_names_that_are_nearly_right_are_suggested() -> None:
         not_found("patchify", "patch_ify").try_next
         == "You have `patch_ify`: if that is it, rename it. Keep the names of the template."
     )
-    assert not_found("patchify", None).try_next == "Keep the names of the template."
+    assert (
+        not_found("patchify", None).try_next
+        == "Keep the names of the template: if you wrote it under another name, rename it to `patchify`."
+    )
     assert "does not compile: `line 3" in does_not_compile("f", "line 3: unexpected indent").findings[0]
 
 
@@ -280,7 +283,7 @@ def test_a_pass_with_help_says_so() -> None:
     """The student learns that points were kept in spite of a wrong helper."""
     text = question_output(Judgement(QUESTION, passed(), ("patchify", "random_masking")))
 
-    assert "Judged with our `patchify` and `random_masking`, because yours cannot be relied on yet." in text
+    assert "Judged with our `patchify` and `random_masking`, because yours, or a function behind it, cannot" in text
 
 
 @pytest.mark.parametrize("verdict", Verdict)

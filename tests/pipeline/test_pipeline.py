@@ -315,6 +315,17 @@ def test_saved_outputs_are_held_against_the_code(grade: Grade) -> None:
     assert evidence.findings[2].startswith("Not in the file: `unpatchify`, ")
 
 
+def test_outputs_of_code_that_gives_nothing_now_send_to_the_code(grade: Grade) -> None:
+    """Running all cells again would not help where nothing differs but some functions give no result."""
+    vectors = torch.load(PUBLIC_VECTORS, weights_only=True)
+    outputs = {function: tuple(entry["expected"].values()) for function, entry in vectors.items()}
+    evidence, _ = claim(grade, saved({"output": outputs}))
+
+    assert evidence.findings[0].startswith("The same as your code gives now: `patchify`")
+    assert evidence.findings[1].startswith("Could not be compared, because your code gave nothing, or not in time")
+    assert evidence.try_next == "Mend the questions about these functions first."
+
+
 def test_the_slip_of_the_handed_out_cell_is_accepted(grade: Grade) -> None:
     """Real files store random_masking's tuple under restore_masked."""
     outputs = public_outputs()
@@ -333,6 +344,15 @@ def test_accuracies_are_listed_as_the_students_own_figures(grade: Grade) -> None
         evidence = claim(grade, saved({"output": {**good, **change}}))[1]
         assert evidence.verdict is Verdict.FAILED
         assert "the grader has not measured them" in evidence.findings[1]
+
+
+def test_without_accuracies_the_student_reads_what_writes_them(grade: Grade) -> None:
+    """Nothing is called the student's own figure where there is none."""
+    evidence = claim(grade, saved({"output": public_outputs()}))[1]
+
+    assert evidence.verdict is Verdict.FAILED
+    assert len(evidence.findings) == 1
+    assert "run the notebook to its end" in evidence.try_next
 
 
 def test_a_missing_file_is_missing(grade: Grade) -> None:

@@ -111,11 +111,13 @@ def _make_solutions(out: Path, on_step: OnStep) -> str:
 
 def _make_autograder(path: Path, rubric: Path | None, on_step: OnStep, *, verdicts: Path | None = None) -> None:
     from grader.release.autograder import write_autograder
-    from grader.rubric import DEFAULT_RUBRIC
+    from grader.rubric import DEFAULT_RUBRIC, load_rubric
 
     rubric = rubric or DEFAULT_RUBRIC
+    load_rubric(rubric)  # a wrong path or option is told at once, not after the minutes of the trust suite
+    extra = _relayed_files(verdicts, rubric)
     _require_trust(on_step)
-    write_autograder(path, rubric=rubric, extra=_relayed_files(verdicts, rubric), on_step=on_step)
+    write_autograder(path, rubric=rubric, extra=extra, on_step=on_step)
 
 
 def _require_trust(on_step: OnStep) -> None:

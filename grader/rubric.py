@@ -74,7 +74,7 @@ def load_rubric(path: Path = DEFAULT_RUBRIC, *, known_checks: Iterable[str] | No
     except (OSError, UnicodeDecodeError) as error:
         raise StaffError(
             happened=f"The rubric {path} cannot be read ({error}).",
-            try_next="Name a file with --rubric.",
+            try_next="Name a rubric: the usual one is grader/rubric.yaml.",
         ) from error
     content = _parse(text, path)
     _validate(content, text, path)

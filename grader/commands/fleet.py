@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from grader.commands.grade import choose_device
+from grader.errors import StaffError
 from grader.fleet.compare import COLUMNS, Comparison, compare_gradings, read_grading
 from grader.fleet.nursery import Job
 from grader.fleet.page import write_page
@@ -120,13 +121,20 @@ def run_diff(old: Path, new: Path, csv_file: Path | None) -> None:
     Print what changed between two gradings, and write it as CSV if a file is named.
 
     Raises:
-        StaffError: one of the two is no grading.
+        StaffError: one of the two is no grading, or the file cannot be written.
     """
     comparison = compare_gradings(read_grading(old), read_grading(new))
     console = Console()
     _print_changes(comparison, console)
     if csv_file is not None:
-        write_whole(csv_file, csv_bytes([COLUMNS, *(change.row for change in comparison.changes)]))
+        table = csv_bytes([COLUMNS, *(change.row for change in comparison.changes)])
+        try:
+            write_whole(csv_file, table)
+        except OSError as error:
+            raise StaffError(
+                happened=f"{csv_file} cannot be written ({error.strerror or error}).",
+                try_next="Name a file in a folder that exists with --csv.",
+            ) from None
         console.print(f"Written: {escape(str(csv_file))}", highlight=False, soft_wrap=True)
 
 

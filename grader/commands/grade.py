@@ -43,6 +43,10 @@ def run_grading(
     """
     if not submission.exists():
         raise StaffError(happened=f"There is no {submission}.", try_next="Name a zip, a notebook or a folder.")
+    if staff_questions is not None and not staff_questions.exists():
+        raise StaffError(
+            happened=f"There are no staff questions at {staff_questions}.", try_next="Name a file or a folder."
+        )
     console = Console()
     measured = Profile(sampling=profile)
     settings = Settings(

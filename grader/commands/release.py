@@ -114,9 +114,10 @@ def _make_autograder(path: Path, rubric: Path | None, on_step: OnStep, *, verdic
     from grader.rubric import DEFAULT_RUBRIC, load_rubric
 
     rubric = rubric or DEFAULT_RUBRIC
-    load_rubric(rubric)  # a mistake in it is told before the minutes that the rest takes
+    load_rubric(rubric)  # a wrong path or option is told at once, not after the minutes of the trust suite
+    extra = _relayed_files(verdicts, rubric)
     _require_trust(on_step)
-    write_autograder(path, rubric=rubric, extra=_relayed_files(verdicts, rubric), on_step=on_step)
+    write_autograder(path, rubric=rubric, extra=extra, on_step=on_step)
 
 
 def _require_trust(on_step: OnStep) -> None:

@@ -171,7 +171,8 @@ def _read_json(path: Path, expected: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise StaffError(
             happened=f"{path} is not JSON.",
-            try_next=f"Name a {expected}: `python -m grader grade` writes one.",
+            try_next=f"Name a {expected}"
+            + (": `python -m grader grade` writes one." if expected == "results.json" else "."),
         ) from None
     if not isinstance(content, dict):
         raise (

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,7 @@ from grader.fleet.nursery import ROOT, Job, Nursery, NurseryDied
 from grader.fleet.pool import ATTEMPTS, Ended
 from grader.fleet.record import record_of, write_whole
 
+_CONNECT_S = 5.0
 _NODE_RETRIES = 5
 _IN_FLIGHT_FOR_EACH_CPU = 2  # the next submission is there when one ends, and no more wait in memory than that
 _LOOK_EVERY_S = 5.0
@@ -53,8 +55,9 @@ def start_ray(settings: RaySettings) -> Any:
     Connect to the cluster, or start one here, and return the module `ray`.
 
     Raises:
-        StaffError: Ray is not installed, or there is no cluster.
+        StaffError: there is no cluster, or Ray is not installed.
     """
+    _require_listener(settings.address)
     os.environ.update(
         RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_BACKEND_LOG_LEVEL="fatal"
     )
@@ -78,6 +81,21 @@ def start_ray(settings: RaySettings) -> Any:
             try_next="Start one with `ray start --head --include-dashboard=false` and name its address.",
         ) from error
     return ray
+
+
+def _require_listener(address: str) -> None:
+    """Ray tries for minutes to reach a cluster that is not there, and prints lines of its own meanwhile."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return  # "local", "auto" and ray:// addresses are Ray's own to find
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+    except OSError as error:
+        raise StaffError(
+            happened=f"Nothing answers at {address} ({error.strerror or error}).",
+            try_next="Start a cluster with `ray start --head --include-dashboard=false` and name its address, or leave "
+            "out --ray.",
+        ) from error
 
 
 def grade_on_ray(

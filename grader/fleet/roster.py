@@ -105,7 +105,8 @@ def read_roster(path: Path) -> list[Student]:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StaffError(
-            happened=f"The roster {path} cannot be read ({error}).", try_next="Save it as CSV in UTF-8."
+            happened=f"The roster {path} cannot be read ({error}).",
+            try_next="Name a file that is there, saved as CSV in UTF-8.",
         ) from error
     named = [{str(key or "").strip().lower(): str(value or "").strip() for key, value in row.items()} for row in rows]
     if not named or not any(column in named[0] for field in ("name", "email", "sid") for column in _COLUMNS[field]):

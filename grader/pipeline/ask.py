@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 # Names that the vision template hands out; a student whose own copy is lost gets the template's.
 GIVEN_NAMES = ("index_sequence", "Transformer")
+# Said where the run with our helpers ended in another way, so that nothing of the student's own run explains it.
+_MEND_BOTH = (
+    "There is more than one mistake: mend what this builds on first, then go through the steps under *Asked* in this "
+    "function itself."
+)
 _NOTHING_GIVEN = Code((), {}, {}, {}, {})
 
 
@@ -89,8 +94,11 @@ class Asker:
             return own, ()
         # What a run with our helpers printed or raised could carry their answers: the student reads only what
         # their own run showed, and the verdict.
-        findings = own.findings if own.verdict is assisted.verdict else _without_text(assisted.verdict, check)
-        return replace(own, verdict=assisted.verdict, findings=findings, fraction=assisted.fraction), lent
+        if own.verdict is assisted.verdict:
+            return replace(own, fraction=assisted.fraction), lent
+        findings = _without_text(assisted.verdict, check)
+        changed = replace(own, verdict=assisted.verdict, fraction=assisted.fraction)
+        return replace(changed, findings=findings, try_next=_MEND_BOTH, diagnosis=()), lent
 
     def examine(self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = ()) -> Evidence:
         """Run the probe once in a fresh worker and judge what came home."""

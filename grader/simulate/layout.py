@@ -69,9 +69,13 @@ def lay_out(root: Path, autograder: Path, submission: Path) -> Layout:
                 happened=f"{path} is there already, and nothing is overwritten.",
                 try_next="Move it away if it is not needed, or leave --root out: a folder of its own is made then.",
             )
-    for path, what in ((autograder, "autograder.zip"), (submission, "submission")):
-        if not path.exists():
-            raise StaffError(happened=f"There is no {what} at {path}.", try_next="Name a file that exists.")
+    if not autograder.exists():
+        raise StaffError(
+            happened=f"There is no autograder.zip at {autograder}.",
+            try_next="Make it with `python -m grader release autograder`, or name one with --zip.",
+        )
+    if not submission.exists():
+        raise StaffError(happened=f"There is no submission at {submission}.", try_next="Name a file that exists.")
     for folder in (root, layout.source, layout.submission, layout.results):
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     _unpack_autograder(autograder, layout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from benchmarks.demo_class import NOTEBOOK, make_export_of_kinds
 from benchmarks.ray_nodes import RayNodes
+from grader.errors import StaffError
 from grader.fleet.nursery import Job
 from grader.fleet.pool import Ended
 from grader.fleet.ray_pool import RaySettings, grade_on_ray, pack, unpack
@@ -34,6 +36,15 @@ def test_a_folder_arrives_as_it_was_sent(tmp_path: Path) -> None:
     assert files == {NOTEBOOK: b"\x00\xff", "sub/a.py": b"x"}
     assert (tmp_path / "there" / "sub" / "a.py").read_text() == "x"
     assert stat.S_IMODE((tmp_path / "there").stat().st_mode) == 0o700
+
+
+def test_an_address_where_nothing_listens_is_told_at_once() -> None:
+    """Ray itself would try for minutes; the error says what to do instead."""
+    with socket.create_server(("127.0.0.1", 0)) as closed_soon:
+        address = f"127.0.0.1:{closed_soon.getsockname()[1]}"
+
+    with pytest.raises(StaffError, match=r"Nothing answers at 127.*leave out --ray"):
+        next(grade_on_ray([], RaySettings(address, workers=1)))
 
 
 def test_ray_comes_in_only_where_it_is_asked_for() -> None:

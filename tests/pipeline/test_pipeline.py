@@ -249,6 +249,8 @@ def test_no_text_of_a_run_with_help_reaches_the_student(verdict: Verdict) -> Non
     assert (evidence.verdict, lent) == (verdict, ("restore_masked",))
     assert "of it" not in str(evidence)
     assert "with help" not in str(evidence)
+    # Advice for how the student's own run ended fits no other ending.
+    assert ("own advice" in evidence.try_next) is (verdict is OWN.verdict)
 
 
 def test_answers_are_sorted_by_case() -> None:

@@ -127,7 +127,7 @@ class Sandbox:
             self._uids.give_up(uid)
         self.workers_cpu_s += ended["cpu_s"]
         if ending is Ending.NO_ANSWER and ended["signal"]:
-            ending, detail = explain_signal(ended["signal"])
+            ending, detail = explain_signal(ended["signal"], used_up=ended["cpu_s"] >= limits.wall_s)
         return Outcome(
             ending,
             message,

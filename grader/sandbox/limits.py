@@ -41,7 +41,8 @@ def apply(limits: Limits, *, memory: bool) -> None:
         memory: limit the address space too. CUDA reserves a huge one, so there the parent watches the
             resident memory instead.
     """
-    _lower(resource.RLIMIT_CPU, int(limits.wall_s) + 1)
+    # One second between both: at the hard limit the kernel kills, and a kill looks like memory that ran out.
+    _lower(resource.RLIMIT_CPU, int(limits.wall_s) + 1, hard=int(limits.wall_s) + 2)
     _lower(resource.RLIMIT_NPROC, limits.processes)
     _lower(resource.RLIMIT_FSIZE, limits.file_mib * _MIB)
     _lower(resource.RLIMIT_NOFILE, 256)
@@ -52,11 +53,12 @@ def apply(limits: Limits, *, memory: bool) -> None:
         _lower(resource.RLIMIT_AS, _address_space_bytes() + limits.memory_mib * _MIB)
 
 
-def _lower(kind: int, value: int) -> None:
-    _, hard = resource.getrlimit(kind)
-    if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
-    resource.setrlimit(kind, (value, value))
+def _lower(kind: int, value: int, *, hard: int | None = None) -> None:
+    wanted = (value, value if hard is None else hard)
+    _, most = resource.getrlimit(kind)
+    if most != resource.RLIM_INFINITY:
+        wanted = (min(wanted[0], most), min(wanted[1], most))
+    resource.setrlimit(kind, wanted)
 
 
 def _address_space_bytes() -> int:

@@ -43,9 +43,15 @@ class Outcome:
     left_behind: int = 0
 
 
-def explain_signal(number: int) -> tuple[Ending, str]:
-    """Return what a signal that ended a worker says about its task."""
-    if number == signal.SIGXCPU:
+def explain_signal(number: int, *, used_up: bool = False) -> tuple[Ending, str]:
+    """
+    Return what a signal that ended a worker says about its task.
+
+    Args:
+        number: the signal.
+        used_up: whether the worker had used all the processor time that it may; whoever ignores SIGXCPU is killed.
+    """
+    if number == signal.SIGXCPU or (number == signal.SIGKILL and used_up):
         return Ending.TIMEOUT, "processor time"
     if number == signal.SIGXFSZ:
         return Ending.DISK, "one file was too large"

@@ -23,7 +23,7 @@ from grader.errors import StaffError
 from grader.sandbox import landlock, syscalls
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
-from grader.sandbox.outcome import Ending
+from grader.sandbox.outcome import Ending, explain_signal
 from grader.sandbox.walls import survey_machine
 from tests.sandbox.hostile_code import Run, answer_of, gains, living_uids, needs_root, run_source
 
@@ -408,6 +408,25 @@ def test_a_signal_is_named(run: Run, number: int) -> None:
 
     assert outcome.ending is Ending.CRASHED
     assert outcome.detail.startswith(f"signal {int(number)}")
+
+
+def test_used_up_processor_time_is_no_missing_memory(run: Run) -> None:
+    """The kernel ends a worker by a signal that says so; one that ignores it is killed a second later."""
+    answer = answer_of(run("import resource; answer['limits'] = resource.getrlimit(resource.RLIMIT_CPU)"))
+    soft, hard = answer["limits"]
+
+    assert hard == soft + 1
+    ignoring = """
+        import resource, signal
+        signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
+        while True:
+            pass
+        """
+    outcome = run(ignoring, wall_s=1.0)
+    assert outcome.ending is Ending.TIMEOUT
+    assert explain_signal(signal.SIGKILL, used_up=True) == (Ending.TIMEOUT, "processor time")
+    assert explain_signal(signal.SIGKILL)[0] is Ending.MEMORY
 
 
 def test_only_the_first_of_two_answers_counts(run: Run) -> None:

@@ -120,6 +120,7 @@ class _Watched:
     def kill_all(self) -> int:
         """Kill what is left until nothing is; return how many there were that had not ended by themselves."""
         left = {pid for pid in self._everyone() if _is_alive(pid)}
+        self._signal(signal.SIGSTOP)  # else a shell that outlives its child by a moment prints "Killed"
         while everyone := self._everyone():
             self._signal(signal.SIGKILL, everyone)
             self._program.poll()

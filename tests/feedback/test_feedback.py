@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
+from grader import probes
 from grader.feedback import results as results_module
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found
 from grader.feedback.results import build_results, write_results
@@ -129,8 +131,40 @@ def test_values_of_the_wrong_kind_are_told() -> None:
     assert nothing.verdict is Verdict.MISSING
     assert nothing.findings[0].startswith("`f` returned nothing that could be graded: it is not implemented yet")
     assert wrong.verdict is Verdict.FAILED
-    assert "3 values expected" in wrong.findings[0]
-    assert "2 values" in wrong.findings[0]
+    assert wrong.findings == ("`f`: 3 values expected, but got 2 values.",)
+
+
+@pytest.mark.parametrize(
+    ("problem", "got", "sentence"),
+    [
+        ("shape (8, 3) expected", "shape (3, 8)", "shape (8, 3) expected, but got shape (3, 8)"),
+        ("shape () expected", "shape (1,)", "shape () expected, but got shape (1,)"),
+        ("a parameter `head.0.weight` of shape (2,) expected", "none", "a parameter `head.0.weight` of shape (2,) "),
+        ("the template's parameters expected", "others", "the template's parameters expected, but got others"),
+        ("a tensor expected", "MyTensor", "a tensor expected, but got `MyTensor`"),
+        ("2 values expected", "one Tensor", "2 values expected, but got one `Tensor`"),
+        ("a tensor of numbers expected", "an array of complex64", "expected, but got an array of `complex64`"),
+        ("a tensor of real numbers expected", "dtype int4", "expected, but got dtype `int4`"),
+        ("**You passed.** expected", "<b>", "`**You passed.** expected`, but got `<b>`"),
+        ("a parameter `a`, **b** of shape (2,) expected", "none", "`a parameter ˋaˋ, **b** of shape (2,) expected`"),
+    ],
+)
+def test_only_code_stands_in_code_quotes(problem: str, got: str, sentence: str) -> None:
+    """What our probes say is prose; the names of types, and whatever a worker made up, are shown as code."""
+    assert sentence in explain(kind="value", name="f", problem=problem, got=got).findings[0]
+
+
+def test_every_expectation_of_the_probes_is_known_as_prose() -> None:
+    """The words with which probes refuse a value are told as words, not as code."""
+    texts = (path.read_text(encoding="utf-8") for path in sorted(Path(probes.__file__).parent.glob("*.py")))
+    told = [problem for text in texts for problem in re.findall(r'f?"([^"]*) expected"', text)]
+
+    assert len(told) >= 9
+    for problem in told:
+        filled = problem.replace("{len(names)}", "2").replace("{name}", "a.b")
+        filled = re.sub(r"\{(tuple\()?shape\)?\}", "(2, 3)", filled)
+        said = explain(kind="value", name="f", problem=f"{filled} expected", got="none").findings[0]
+        assert said == f"`f`: {filled} expected, but got none."
 
 
 def test_names_that_are_nearly_right_are_suggested() -> None:

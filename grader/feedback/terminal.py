@@ -18,6 +18,8 @@ _STYLES = {
     "INFRASTRUCTURE": "magenta",
 }
 
+_VERDICT_WIDTH = 16  # what is longer is broken, so that titles keep their room
+
 
 def print_report(judgements: Sequence[Judgement], console: Console) -> None:
     """Print a line for each question, and the total."""
@@ -27,7 +29,7 @@ def print_report(judgements: Sequence[Judgement], console: Console) -> None:
     table.add_column("No.", footer="")
     table.add_column("Question", footer="Total")
     table.add_column("Points", justify="right", footer=f"{total:g} / {possible:g}")
-    table.add_column("Verdict")
+    table.add_column("Verdict", max_width=_VERDICT_WIDTH)
     table.add_column("Lent")
     for judgement in judgements:
         verdict = judgement.evidence.verdict.value
@@ -36,7 +38,13 @@ def print_report(judgements: Sequence[Judgement], console: Console) -> None:
             judgement.question.number,
             escape(judgement.question.title),
             f"{judgement.score:g} / {judgement.question.points:g}",
-            f"[{style}]{verdict}[/{style}]",
+            f"[{style}]{verdict}[/{style}]{_more(judgement)}",
             ", ".join(judgement.lent),
         )
     console.print(table)
+
+
+def _more(judgement: Judgement) -> str:
+    """Return what the verdict alone does not say, for example that a claim could not be checked."""
+    headline = judgement.evidence.headline.rstrip(".")
+    return f" ({escape(headline[:1].lower() + headline[1:])})" if headline else ""

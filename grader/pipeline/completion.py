@@ -51,7 +51,7 @@ def judge_completion(completion: Completion, runs: Sequence[NotebookRun]) -> Evi
     if not meant:
         return Evidence(
             Verdict.MISSING,
-            (f"No notebook defines or calls {code(completion.names[0])}.",),
+            (f"No notebook defines or calls {' or '.join(map(code, completion.names))}.",),
             f"Hand in {code(completion.template)}, run and saved with its outputs.",
         )
     best = max(meant, key=lambda run: (run.figures > 0, -run.errors, run.run_cells))

@@ -134,6 +134,40 @@ def test_values_of_the_wrong_kind_are_told() -> None:
     assert wrong.findings == ("`f`: 3 values expected, but got 2 values.",)
 
 
+def test_a_headline_of_its_own_takes_the_place_of_the_verdicts() -> None:
+    """Students read it in the report, staff beside the verdict; without one, the verdict's own words stand there."""
+    own = Judgement(replace(QUESTION, points=0), replace(passed(), headline="Reported; not checkable here."))
+    console = Console(file=io.StringIO(), width=200)
+    print_report([own, Judgement(QUESTION, passed())], console)
+    printed = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined] # a StringIO
+
+    assert "**Reported; not checkable here.**" in question_output(own)
+    assert "Right." not in question_output(own)
+    assert "**Right.**" in question_output(Judgement(QUESTION, passed()))
+    assert all(word in printed for word in ("(reported;", "checkable", "here)"))
+    assert printed.count("(") == 1
+
+
+@pytest.mark.parametrize(
+    ("points", "visibility", "verdict", "status"),
+    [
+        (0, "visible", Verdict.MISSING, "passed"),
+        (0, "visible", Verdict.FAILED, "failed"),
+        (0, "hidden", Verdict.MISSING, "failed"),
+        (2, "visible", Verdict.MISSING, "failed"),
+    ],
+)
+def test_nothing_handed_in_where_nothing_is_to_be_earned_is_not_shown_as_a_failure(
+    points: float, visibility: str, verdict: Verdict, status: str
+) -> None:
+    """What was handed in and is wrong is, points or not; a hidden question says only passed or not."""
+    judgement = Judgement(replace(QUESTION, points=points, visibility=visibility), Evidence(verdict))
+    results = build_results([judgement], used=(), notes=(), execution_time_s=1, extra_data={})
+
+    assert results["tests"][0]["status"] == status
+    assert results["tests"][0]["extra_data"]["verdict"] == verdict.value
+
+
 @pytest.mark.parametrize(
     ("problem", "got", "sentence"),
     [

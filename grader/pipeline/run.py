@@ -21,6 +21,7 @@ from grader.intake.collect import collect
 from grader.intake.report import SURVEY_CAPS, Code, Intake, read_survey
 from grader.intake.survey import answer as answer_survey
 from grader.intake.survey import ask as ask_survey
+from grader.pipeline.absent import note_on_absent_notebooks
 from grader.pipeline.budget import LEAST_S, Budget
 from grader.pipeline.profile import Profile
 from grader.rubric import Question, Rubric, load_rubric
@@ -266,7 +267,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
             return
     settings.on_intake(intake)
     run.report.used = intake.used
-    run.report.notes = [note.text for note in intake.notes]
+    run.report.notes = [*note_on_absent_notebooks(intake, run.rubric.questions), *(note.text for note in intake.notes)]
     questions = Questions(
         sandbox,
         intake,

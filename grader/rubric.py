@@ -126,31 +126,33 @@ def _parse(text: str, path: Path) -> Any:
 
 def _validate(content: Any, text: str, path: Path) -> None:
     schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
-    errors = sorted(
-        jsonschema.Draft202012Validator(schema).iter_errors(content),
-        key=lambda error: list(map(str, error.path)),
-    )
-    # A field that is misspelled is missing as well: what is there to be mended comes first.
-    errors.sort(key=lambda error: error.validator != "additionalProperties")
-    if errors:
-        where = list(errors[0].absolute_path)
-        line, problem = _problem_of(errors[0], text)
-        raise _wrong(path, line, f"at {'/'.join(map(str, where)) or 'the top'}: {problem}")
+    problems = [
+        # A field that is misspelled is missing as well: what is there to be mended comes first.
+        (error.validator != "additionalProperties", *_problem_of(error, text))
+        for error in jsonschema.Draft202012Validator(schema).iter_errors(content)
+    ]
+    if problems:
+        _, line, problem = min(problems)
+        raise _wrong(path, line, problem)
 
 
 def _problem_of(error: jsonschema.ValidationError, text: str) -> tuple[int, str]:
     """Return the line of a mistake against the schema, and what it is."""
-    where, content = list(error.absolute_path), error.instance
-    if error.validator == "additionalProperties":
-        known = [str(name) for name in error.schema["properties"]]
+    where = list(error.absolute_path)
+    content: Any = error.instance
+    rule: Any = error.validator
+    schema: Any = error.schema
+    place = f"at {'/'.join(map(str, where)) or 'the top'}"
+    if rule == "additionalProperties":
+        known = [str(name) for name in schema["properties"]]
         unknown = next(name for name in content if name not in known)
         near = difflib.get_close_matches(str(unknown), [name for name in known if name not in content], 1, _NEAR)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        return _line_of(text, where, key=str(unknown)), f"there is no field {str(unknown)!r}; {hint}"
-    if error.validator == "required":
-        missing = next(name for name in error.validator_value if name not in content)
-        return _line_of(text, where), f"the field {missing!r} is missing"
-    return _line_of(text, where), error.message
+        return _line_of(text, where, key=str(unknown)), f"{place}: there is no field {str(unknown)!r}; {hint}"
+    if rule == "required":
+        missing = next(name for name in schema["required"] if name not in content)
+        return _line_of(text, where), f"{place}: the field {missing!r} is missing"
+    return _line_of(text, where), f"{place}: {error.message}"
 
 
 def _reject_repeats(values: list[tuple[list[Any], str]], key: str, text: str, path: Path) -> None:

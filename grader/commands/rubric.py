@@ -38,7 +38,7 @@ def describe_totals(rubric: Rubric) -> list[str]:
     if total != _USUAL_TOTAL:
         apart = round(abs(total - _USUAL_TOTAL), 4)
         said.append(
-            f"That is {apart:g} {'more' if total > _USUAL_TOTAL else 'fewer'} than {_USUAL_TOTAL}: if it is meant, give "
-            "the assignment on Gradescope this total; if not, change `points`."
+            f"That is {apart:g} {'more' if total > _USUAL_TOTAL else 'fewer'} than {_USUAL_TOTAL}. If it is meant, "
+            "give the assignment on Gradescope this total; if not, change `points`."
         )
     return said

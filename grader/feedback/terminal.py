@@ -18,18 +18,16 @@ _STYLES = {
     "INFRASTRUCTURE": "magenta",
 }
 
-_VERDICT_WIDTH = 16  # what is longer is broken, so that titles keep their room
-
 
 def print_report(judgements: Sequence[Judgement], console: Console) -> None:
-    """Print a line for each question, and the total."""
+    """Print a line for each question, the total, and what the verdicts alone do not say."""
     table = Table(show_footer=True, header_style="bold")
     total = sum(judgement.score for judgement in judgements)
     possible = sum(judgement.question.points for judgement in judgements)
     table.add_column("No.", footer="")
     table.add_column("Question", footer="Total")
     table.add_column("Points", justify="right", footer=f"{total:g} / {possible:g}")
-    table.add_column("Verdict", max_width=_VERDICT_WIDTH)
+    table.add_column("Verdict")
     table.add_column("Lent")
     for judgement in judgements:
         verdict = judgement.evidence.verdict.value
@@ -38,13 +36,10 @@ def print_report(judgements: Sequence[Judgement], console: Console) -> None:
             judgement.question.number,
             escape(judgement.question.title),
             f"{judgement.score:g} / {judgement.question.points:g}",
-            f"[{style}]{verdict}[/{style}]{_more(judgement)}",
+            f"[{style}]{verdict}[/{style}]",
             ", ".join(judgement.lent),
         )
     console.print(table)
-
-
-def _more(judgement: Judgement) -> str:
-    """Return what the verdict alone does not say, for example that a claim could not be checked."""
-    headline = judgement.evidence.headline.rstrip(".")
-    return f" ({escape(headline[:1].lower() + headline[1:])})" if headline else ""
+    for judgement in judgements:
+        if headline := judgement.evidence.headline:
+            console.print(f"{judgement.question.number} {escape(judgement.question.title)}: {escape(headline)}")

@@ -135,7 +135,7 @@ def test_values_of_the_wrong_kind_are_told() -> None:
 
 
 def test_a_headline_of_its_own_takes_the_place_of_the_verdicts() -> None:
-    """Students read it in the report, staff beside the verdict; without one, the verdict's own words stand there."""
+    """Students read it in the report, staff below the table; without one, the verdict's own words stand there."""
     own = Judgement(replace(QUESTION, points=0), replace(passed(), headline="Reported; not checkable here."))
     console = Console(file=io.StringIO(), width=200)
     print_report([own, Judgement(QUESTION, passed())], console)
@@ -144,8 +144,7 @@ def test_a_headline_of_its_own_takes_the_place_of_the_verdicts() -> None:
     assert "**Reported; not checkable here.**" in question_output(own)
     assert "Right." not in question_output(own)
     assert "**Right.**" in question_output(Judgement(QUESTION, passed()))
-    assert all(word in printed for word in ("(reported;", "checkable", "here)"))
-    assert printed.count("(") == 1
+    assert printed.endswith("1.1 patchify: values: Reported; not checkable here.")
 
 
 @pytest.mark.parametrize(

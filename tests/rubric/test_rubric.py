@@ -124,6 +124,13 @@ def test_a_mistake_is_named_with_its_line(read: Read, old: str, new: str, line: 
     assert caught.value.try_next == "Mend that line."
 
 
+def test_of_several_mistakes_the_first_line_is_named(read: Read) -> None:
+    """In the order of the file, and not in that of the parts' names."""
+    more = '  metalearning:\n    - {number: "2", check: patchify.output, pionts: 3, title: "T", asked: "A"}\n'
+    with pytest.raises(StaffError, match="wrong in line 5: "):
+        read(GOOD.replace("points: 3", "pionts: 3") + more)
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing but this\n", "~"])
 def test_an_empty_file_is_called_empty(read: Read, text: str) -> None:
     """There is no line to mend, but a file to begin with."""
@@ -172,8 +179,8 @@ def test_a_mark_of_utf_8_at_the_beginning_is_no_mistake(tmp_path: Path) -> None:
     ("points", "total", "reminder"),
     [
         (98.5, "100 points in all: vision 100.", ""),
-        (3, "4.5 points in all: vision 4.5.", "That is 95.5 fewer than 100: "),
-        (99, "100.5 points in all: vision 100.5.", "That is 0.5 more than 100: "),
+        (3, "4.5 points in all: vision 4.5.", "That is 95.5 fewer than 100. "),
+        (99, "100.5 points in all: vision 100.5.", "That is 0.5 more than 100. "),
     ],
 )
 def test_the_total_is_said_and_one_that_is_not_a_hundred_is_pointed_at(

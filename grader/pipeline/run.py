@@ -176,6 +176,7 @@ class _Run:
         self.budget = Budget(self.rubric.time_limit_s, began)
         self.report = Report([Judgement(question, Evidence(Verdict.NOT_RUN)) for question in self.rubric.questions])
         self.report.extra_data["device"] = settings.device
+        self._written: Sequence[dict[str, Any]] = ()  # tests as they stand in results.json
 
     def write(self) -> bool:
         """
@@ -192,7 +193,8 @@ class _Run:
             extra_data=self.report.extra_data,
         )
         try:
-            write_results(results, self.settings.out / "results.json")
+            write_results(results, self.settings.out / "results.json", before=self._written)
+            self._written = results["tests"]
         except OSError as error:
             logger.error("results.json could not be written (%s); the one before it stays", error)
             return False
@@ -218,10 +220,12 @@ def worker_tasks() -> dict[str, Any]:
     import torch
 
     from grader.probes.checkpoint import load_checkpoint
+    from grader.probes.compiler import put_compiler_to_sleep
     from grader.probes.saved import load_model, load_outputs
     from grader.probes.task import probe
 
-    _import_early("sklearn.linear_model", "matplotlib.pyplot", "torch._dynamo")  # the last one is for torch.optim
+    _import_early("sklearn.linear_model", "matplotlib.pyplot")
+    put_compiler_to_sleep()
     # One thread: nothing has to be started after the fork, and results do not depend on the number of cores.
     torch.set_num_threads(1)
     # The first conversion to half precision asks what the processor can do, in files that workers may not read.

@@ -410,6 +410,18 @@ def test_results_that_are_not_valid_leave_the_old_file(tmp_path: Path, broken: d
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_only_what_was_not_validated_before_is_validated(tmp_path: Path) -> None:
+    """A run writes its report after each question; what was right in the one before is not looked at again."""
+    results = results_of(Judgement(QUESTION, passed()))
+    broken = {**results["tests"][0], "score": -1}
+    path = tmp_path / "results.json"
+
+    write_results({**results, "tests": [broken]}, path, before=[broken])
+    assert path.exists()
+    with pytest.raises(jsonschema.ValidationError):
+        write_results({**results, "tests": [broken]}, path, before=results["tests"])
+
+
 def test_the_table_for_staff_shows_what_is_there() -> None:
     """Titles are text, not markup of the terminal."""
     console = Console(width=100, record=True, file=io.StringIO())

@@ -110,8 +110,7 @@ def judge_update(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evi
     notes: tuple[str, ...] = ()
     wrong: dict[str, str] = {}
     for case, answer in zip(exam.cases, answers, strict=True):
-        hidden = answer.get("hidden")
-        on_hidden = hidden is not None and bool(np.all(hidden == 1))
+        on_hidden = _is_set(answer.get("hidden"))
         if not on_hidden:
             notes = ("Points are better drawn with `generate_x`: then every number could be compared.",)
         for name in wanted:
@@ -138,6 +137,10 @@ _UPDATE_SHOWN = {
 }
 _THE_LOSS = "The loss is the sum over points of log(1 + exp(−z t)), z the label and t the prediction."
 _CUT = "Look for `.detach()`, `.data`, `.item()`, `to_numpy`, `torch.no_grad()` or `torch.tensor(…)` of a tensor."
+
+
+def _is_set(flag: Array | None) -> bool:
+    return flag is not None and bool(np.all(flag == 1))
 
 
 def _off_average(mine: Array | None, expected: Arrays, name: str, shown: str) -> str:
@@ -293,7 +296,7 @@ def judge_zero(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evide
     allowed = np.array([check.tolerance(name).relative for name in _CURVE])
     if any(np.all(np.abs(mine - guess) <= allowed * guess) for guess in (plus, minus)):
         return passed()
-    if high >= low and all(abs(value - 0.5) <= _COIN[name] for value, name in zip(mine, _CURVE, strict=True)):
+    if _is_of_coin(mine):
         return passed()
     return failed(
         f"Mean, 90th and 10th percentile are {_rate(mean)}, {_rate(high)} and {_rate(low)}; always guessing +1 gives "
@@ -306,26 +309,36 @@ def _rate(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"  # what is no rate may have hundreds of digits
 
 
+def _is_of_coin(curve: Array) -> bool:
+    """Whether mean, 90th and 10th percentile are those of guessing at random."""
+    _, high, low = curve
+    return bool(high >= low) and all(abs(value - 0.5) <= _COIN[name] for value, name in zip(curve, _CURVE, strict=True))
+
+
 # How far answers are from the right ones. Those with points, solvers or guesses of their own are judged by the bands
-# above, which chance needs; here they count as wrong.
+# above, which chance needs; no tolerance is for them, so their errors are infinite.
 
 
 def loss_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
     """Return the largest error of the loss of the meta update."""
-    return _largest_errors(exam, answers, ["loss"])
+    return _largest_errors(exam, answers, ["loss"], flag="hidden")
 
 
 def slope_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
     """Return the largest error of the gradients of the meta update, which have one tolerance."""
-    return {"gradient": max(_largest_errors(exam, answers, ["gradient/w_t", "gradient/feature_weights_t"]).values())}
+    names = ["gradient/w_t", "gradient/feature_weights_t"]
+    return {"gradient": max(_largest_errors(exam, answers, names, flag="hidden").values())}
 
 
 def curve_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
     """Return the largest error of the mean and of each percentile."""
-    return _largest_errors(exam, answers, _CURVE)
+    return _largest_errors(exam, answers, _CURVE, flag="solver")
 
 
-def _largest_errors(exam: Exam, answers: Sequence[CaseAnswer], names: Sequence[str]) -> dict[str, float]:
+def _largest_errors(exam: Exam, answers: Sequence[CaseAnswer], names: Sequence[str], *, flag: str) -> dict[str, float]:
+    """Return the largest errors, infinite where an answer did not use the stand-in that sets this flag to 1."""
+    if any(not _is_set(answer.get(flag)) for answer in answers):
+        return dict.fromkeys(names, np.inf)
     pairs = list(zip(exam.cases, answers, strict=True))
     return {name: max(error_of(answer.get(name), case.expected[name]) for case, answer in pairs) for name in names}
 
@@ -334,6 +347,9 @@ def zero_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
     """Return the error of the mean and of each percentile of a constant guess, +1 or -1, whichever is nearer."""
     right, answer = exam.cases[0].expected, answers[0]
     guesses = ({name: right[name] for name in _CURVE}, {name: 1 - right[_OPPOSITE[name]] for name in _CURVE})
+    parts = [answer.get(name) for name in _CURVE]
+    if all(part is not None and part.shape == () for part in parts) and _is_of_coin(np.array(parts)):
+        return dict.fromkeys(_CURVE, np.inf)
     found = [{name: error_of(answer.get(name), guess[name]) for name in _CURVE} for guess in guesses]
     return min(found, key=lambda errors: max(errors.values()))
 

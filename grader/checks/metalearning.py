@@ -44,9 +44,9 @@ _TEST_D = 15
 _TEST_K = (1, 4, 5, 8)
 _LEAST = (0, 11)  # no size itself: whether it counts is not said anywhere
 # Who solves logistic regression without solve_logistic chooses a penalty. From C = 1 to 10,000 mean errors moved by
-# 0.045 at most and percentiles by 0.13 (24 draws); with all features in place of the true ones the mean by 0.077 or
-# more. The bound for the mean is the geometric middle; percentiles of 11 tasks are judged coarsely.
-_OWN_SOLVER = {"mean": 0.06, "high": 0.15, "low": 0.15}
+# 0.070 at most, the 90th percentile by 0.20 and the 10th by 0.125: none of 3,600 right curves was outside these bounds,
+# and 99 % of 600 oracles were that took all features in place of the true ones.
+_OWN_SOLVER = {"mean": 0.09, "high": 0.27, "low": 0.2}
 # The zero predictor.
 _ZERO_POINTS = 1500
 # A coin instead of a constant label: 1,500 tosses have a standard deviation of 0.013, the 11 tasks' mean one of 0.004.

@@ -32,20 +32,16 @@ Compute = Callable[[Any, Tensors], Tensors]
 
 _VIT: dict[str, Any] = {"n_classes": 10, "embedding_dim": 256, "patch_size": 4, "num_patches": 8}
 _VIT_SMALL: dict[str, Any] = {"n_classes": 7, "embedding_dim": 32, "patch_size": 6, "num_patches": 5}
+# The homework's sizes but for the depth and inner width of the Transformer, which is handed out: one layer has every
+# path that values and gradients can take, at a quarter of the parameters.
 _MAE: dict[str, Any] = {
-    "encoder": {"embedding_dim": 256, "n_heads": 4, "n_layers": 4, "feedforward_dim": 1024},
-    "decoder": {"embedding_dim": 128, "n_heads": 4, "n_layers": 2, "feedforward_dim": 1024},
+    "encoder": {"embedding_dim": 256, "n_heads": 4, "n_layers": 1, "feedforward_dim": 256},
+    "decoder": {"embedding_dim": 128, "n_heads": 4, "n_layers": 1, "feedforward_dim": 256},
     "encoder_embedding_dim": 256,
     "decoder_embedding_dim": 128,
     "patch_size": 4,
     "num_patches": 8,
     "mask_ratio": 0.75,
-}
-# One layer has every path that a gradient can take, at a quarter of the parameters.
-_MAE_SHALLOW: dict[str, Any] = {
-    **_MAE,
-    "encoder": {"embedding_dim": 256, "n_heads": 4, "n_layers": 1, "feedforward_dim": 256},
-    "decoder": {"embedding_dim": 128, "n_heads": 4, "n_layers": 1, "feedforward_dim": 256},
 }
 _MAE_SMALL: dict[str, Any] = {
     "encoder": {"embedding_dim": 24, "n_heads": 2, "n_layers": 1, "feedforward_dim": 40},
@@ -319,16 +315,16 @@ def _prepare_own_permutation(generator: torch.Generator) -> Exam:
 
     Two of the nine permutations of 64 patches agree by chance with odds below 1e-87.
     """
-    model = _build_mae(_MAE_SHALLOW)
+    model = _build_mae(_MAE)
     _randomise(model, generator)
-    images = {"images": _images(generator, _MAE_SHALLOW)}
-    n_patches = _MAE_SHALLOW["num_patches"] ** 2
+    images = {"images": _images(generator, _MAE)}
+    n_patches = _MAE["num_patches"] ** 2
     ids = torch.arange(n_patches).expand(_BATCH, -1)
     with torch.no_grad():
         expected = _encode(model, {**images, "ids_shuffle": ids})
     expected.update(sorted=ids, kept=torch.tensor(model.keep_length))
     cases = [Case(to_arrays(images), to_arrays(expected), seed=seed) for seed in (11, 12, 13)]
-    return Exam(_MAE_SHALLOW, to_arrays(dict(model.named_parameters())), cases)
+    return Exam(_MAE, to_arrays(dict(model.named_parameters())), cases)
 
 
 def _judge_detached(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
@@ -413,20 +409,19 @@ def _register_autoencoder(
     function: str, draw: Callable[[dict[str, Any]], Draw], compute: Compute, judge: Judge = judge_outputs
 ) -> None:
     _add(function, "output", _exam(_MAE, draw(_MAE), compute, build=_build_mae), judge)
-    shallow = _exam(_MAE_SHALLOW, draw(_MAE_SHALLOW), compute, build=_build_mae, cases=1, gradients=True)
-    _add(function, "gradient", shallow, judge_gradients)
+    with_gradients = _exam(_MAE, draw(_MAE), compute, build=_build_mae, cases=1, gradients=True)
+    _add(function, "gradient", with_gradients, judge_gradients)
     _add(function, "generality", _exam(_MAE_SMALL, draw(_MAE_SMALL), compute, build=_build_mae), judge_outputs)
 
 
 def _register_classifier() -> None:
     function = "ClassificationMAE.forward"
     full = {"n_classes": 10, "embedding_dim": 256, "detach": False, "mae": _MAE}
-    shallow = {**full, "mae": _MAE_SHALLOW}
-    probe = {**shallow, "detach": True}
+    probe = {**full, "detach": True}
     small = {"n_classes": 7, "embedding_dim": 24, "detach": False, "mae": _MAE_SMALL}
     build = _build_classifier
     _add(function, "output", _exam(full, _draw_images(_MAE), _logits, build=build), judge_outputs)
-    tuning = _exam(shallow, _draw_images(_MAE), _logits, build=build, cases=1, gradients=True)
+    tuning = _exam(full, _draw_images(_MAE), _logits, build=build, cases=1, gradients=True)
     _add(function, "gradient", tuning, judge_gradients)
     probing = _exam(probe, _draw_images(_MAE), _logits, build=build, cases=1, gradients=True)
     _add(function, "behaviour", probing, _judge_detached)

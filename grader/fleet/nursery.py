@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import json
 import logging
 import os
@@ -31,7 +32,14 @@ from grader.feedback.text import plain
 from grader.fleet.fingerprint import fingerprints, sources_of, template_grams
 from grader.fleet.record import GRADED, INFRASTRUCTURE, Record, write_whole
 from grader.intake.report import Intake
-from grader.pipeline.run import TEMPLATES, Settings, grade_submission, usual_staff_tests, worker_tasks
+from grader.pipeline.run import (
+    METALEARNING_LIBRARIES,
+    TEMPLATES,
+    Settings,
+    grade_submission,
+    usual_staff_tests,
+    worker_tasks,
+)
 from grader.sandbox.sweep import become_subreaper
 
 logger = logging.getLogger(__name__)
@@ -173,6 +181,8 @@ def main(descriptor: int) -> NoReturn:
     logging.basicConfig(format="%(asctime)s %(message)s")
     become_subreaper()
     worker_tasks()
+    for library in METALEARNING_LIBRARIES:
+        importlib.import_module(library)
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     templates = template_grams(TEMPLATES)

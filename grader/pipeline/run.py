@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import os
 import socket
@@ -43,6 +42,8 @@ _CUT_SHORT = (
     "Grading was ended from outside before it was through. What it did not come to says so; "
     "nothing of that is your fault."
 )
+# What the modules that are handed out import: once, instead of a second and a half in each of a dozen workers.
+METALEARNING_LIBRARIES = ("sklearn.linear_model", "matplotlib.pyplot")
 _SURVEY_LIMITS = Limits(wall_s=60.0, memory_mib=1024)
 
 
@@ -224,7 +225,7 @@ def worker_tasks() -> dict[str, Any]:
     from grader.probes.saved import load_model, load_outputs
     from grader.probes.task import probe
 
-    _import_early("sklearn.linear_model", "matplotlib.pyplot")
+    os.environ.setdefault("MPLBACKEND", "Agg")  # read at import; workers have nothing to show figures on
     put_compiler_to_sleep()
     # One thread: nothing has to be started after the fork, and results do not depend on the number of cores.
     torch.set_num_threads(1)
@@ -237,18 +238,6 @@ def worker_tasks() -> dict[str, Any]:
         "load_model": load_model,
         "load_checkpoint": load_checkpoint,
     }
-
-
-def _import_early(*libraries: str) -> None:
-    """
-    Import what students' modules import: once here, instead of a second and a half in each of a dozen workers.
-
-    Workers share the memory. Where a library is missing, student code finds that out by itself.
-    """
-    os.environ.setdefault("MPLBACKEND", "Agg")  # read when it is imported; workers have nothing to show figures on
-    for library in libraries:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(library)
 
 
 def _survey_task(request: Message, _: socket.socket) -> Message:
@@ -270,6 +259,9 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
             run.fill(Verdict.MISSING, error.happened, try_next=error.try_next)
             return
     settings.on_intake(intake)
+    if any(question.part == "metalearning" for question in run.rubric.questions):
+        with settings.profile.phase("sandbox"):
+            sandbox.import_early(METALEARNING_LIBRARIES)
     run.report.used = intake.used
     run.report.notes = [*note_on_absent_notebooks(intake, run.rubric.questions), *(note.text for note in intake.notes)]
     questions = Questions(

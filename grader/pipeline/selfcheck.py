@@ -20,7 +20,7 @@ from grader.checks.exam import Case, CaseAnswer, Check, Exam, Judge
 from grader.checks.judges import judge_outputs
 from grader.feedback.words import Judgement
 from grader.pipeline.ask import GIVEN_NAMES, Asker
-from grader.pipeline.run import TEMPLATES, given_modules, open_sandbox, survey
+from grader.pipeline.run import METALEARNING_LIBRARIES, TEMPLATES, given_modules, open_sandbox, survey
 from grader.rubric import DEFAULT_RUBRIC, Question, load_rubric
 from grader.verdicts import Evidence, failed, passed
 from grader.wire import Array, Arrays
@@ -122,6 +122,7 @@ def check_submission(path: Path, *, functions: Collection[str] = PUBLIC.keys()) 
     """
     with open_sandbox("cpu") as sandbox:
         rubric = load_rubric(DEFAULT_RUBRIC)
+        sandbox.import_early(METALEARNING_LIBRARIES)
         intake = survey(sandbox, path, _wanted())
         names = {"vision": (*_wanted()["vision"], *GIVEN_NAMES)}
         given = survey(sandbox, TEMPLATES / "MAE_student.ipynb", names).parts["vision"]

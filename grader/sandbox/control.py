@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,6 +31,10 @@ class Control:
 
     connection: socket.socket
     pid: int
+
+    def import_early(self, libraries: Sequence[str]) -> None:
+        """Have the zygote import libraries, so that no worker has to."""
+        self._order(wire.Message("import", {"libraries": list(libraries)}))
 
     def start(self, task: str, theirs: socket.socket, *, uid: int, scratch: Path, limits: Limits) -> int:
         """Have a worker started that talks over a socket; return its pid."""
@@ -66,7 +71,7 @@ class Control:
             ) from error
         if reply.kind == zygote.FAILED:
             raise StaffError(
-                happened=f"The sandbox could not {order.kind} a worker ({reply.meta['error']}).",
+                happened=f"The sandbox's zygote could not {order.kind} ({reply.meta['error']}).",
                 try_next="Look for missing memory or too many processes, and grade again.",
             )
         return reply

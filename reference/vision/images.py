@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 # Mean and standard deviation of the channels of CIFAR-10, with which the homework normalises its images.
@@ -30,23 +33,28 @@ def digits(*, side: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
     Returns:
         Images (1797, 3, side, side) float32 in [0, 1], and labels (1797,) int64 from 0 to 9.
     """
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    grey = torch.from_numpy(data.images.astype(np.float32) / 16).unsqueeze(1)
+    rows = np.loadtxt(_data_set("data/digits.csv.gz"), delimiter=",", dtype=np.float32)  # 64 pixels and a label each
+    grey = torch.from_numpy(rows[:, :64] / 16).reshape(-1, 1, 8, 8)
     enlarged = nn.functional.interpolate(grey, size=(side, side), mode="bilinear", align_corners=False)
-    return enlarged.expand(-1, 3, -1, -1).contiguous(), torch.from_numpy(data.target.astype(np.int64))
+    return enlarged.expand(-1, 3, -1, -1).contiguous(), torch.from_numpy(rows[:, 64].astype(np.int64))
 
 
 @functools.cache
 def photographs() -> dict[str, torch.Tensor]:
     """Return scikit-learn's two photographs, a temple ("china") and a flower, (3, 427, 640) float32 in [0, 1]."""
-    from sklearn.datasets import load_sample_images
+    found = {}
+    for name in ("china", "flower"):
+        with Image.open(_data_set(f"images/{name}.jpg")) as image:
+            found[name] = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
+    return found
 
-    loaded = load_sample_images()
-    names = [name.rsplit("/", 1)[-1].removesuffix(".jpg") for name in loaded.filenames]
-    arrays = [np.asarray(image, dtype=np.float32) / 255 for image in loaded.images]
-    return {name: torch.from_numpy(array).permute(2, 0, 1) for name, array in zip(names, arrays, strict=True)}
+
+def _data_set(name: str) -> Path:
+    """Return a file that scikit-learn ships; importing the library for it would take half a second."""
+    library = importlib.util.find_spec("sklearn")
+    if library is None or library.origin is None:
+        raise ModuleNotFoundError("scikit-learn is not installed: run setup.sh", name="sklearn")
+    return Path(library.origin).parent / "datasets" / name
 
 
 @functools.cache

@@ -6,6 +6,7 @@ This is how the command line grades, without starting Python and torch anew for 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -27,6 +28,8 @@ def main() -> None:
     work = Path(sys.argv[1])
     sweep.become_subreaper()  # whatever a grader leaves alive becomes ours to count
     pipeline.worker_tasks()
+    for library in pipeline.METALEARNING_LIBRARIES:
+        importlib.import_module(library)
     mine, servers = int(sys.argv[2]), int(sys.argv[3])
     for job in json.loads((work / "jobs.json").read_text())[mine::servers]:
         print(json.dumps(graded(job, work)), flush=True)

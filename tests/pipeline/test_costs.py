@@ -69,5 +69,5 @@ def test_what_grading_the_example_costs(tmp_path: Path) -> None:
     assert counted["workers"] == 65
     assert counted["cases"] == 114
     assert counted["validated"] == 2 * counted["questions"]  # once before grading, once with a verdict
-    assert (counted["sent"] // _MIB, counted["received"] // _MIB) == (143, 46)
+    assert (counted["sent"] // _MIB, counted["received"] // _MIB) == (80, 46)
     assert counted["imported"] == []

@@ -1,0 +1,114 @@
+"""
+Our grader beside its floor and its peers, measured in one run.
+
+    python -m benchmarks [--rounds N] [--only SECTION] [--quick] [--full] [--write]
+
+Everything that is compared is measured in turn, round by round, and compared within its round; tables show medians
+with the least and the most. The peers get an environment of their own under build/benchmarks, once.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import torch
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks import sections
+from benchmarks.clock import CommandFailed
+from benchmarks.contenders import ROOT
+from benchmarks.plots import write_plots
+from benchmarks.report import all_tables, commit_tables, page, print_tables
+from benchmarks.results import Results
+
+OUT = ROOT / "build" / "benchmarks"
+SECTIONS = ("cold", "whole", "class", "phases", "growth", "metalearning")
+_WIDTH = 130
+_QUICK_CLASS = 2
+
+
+def machine_facts() -> dict[str, str]:
+    """Return what the numbers depend on beside the code."""
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    model = next((line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")), "")
+    sources = [path for path in (ROOT / "grader").rglob("*.py") if "stand_in" not in path.parts]
+    compiled = sum(any((path.parent / "__pycache__").glob(f"{path.stem}.*.pyc")) for path in sources)
+    return {
+        "processor": model or platform.machine(),
+        "cores": str(os.cpu_count()),
+        "Python": platform.python_version(),
+        "torch": torch.__version__,
+        "modules of the grader with bytecode": f"{compiled} of {len(sources)}",
+    }
+
+
+def measure_all(bench: sections.Bench, wanted: tuple[str, ...], *, quick: bool, full: bool) -> tuple[Results, bool]:
+    """
+    Measure the wanted sections.
+
+    Returns:
+        What was found, and whether every section could be measured.
+    """
+    results = Results(machine_facts(), bench.rounds, evaluations=10 if full else 1)
+    size = _QUICK_CLASS if quick else sections.CLASS_SIZE
+    sizes = sections.GROWTH_SIZES[:2] if quick else sections.GROWTH_SIZES
+
+    def put(name: str, measured: Callable[[], object]) -> Callable[[], None]:
+        return lambda: setattr(results, name, measured())
+
+    work = {
+        "cold": put("cold", lambda: sections.measure_cold(bench)),
+        "whole": put("whole", lambda: sections.measure_whole(bench)),
+        "class": put("classes", lambda: sections.measure_classes(bench, size)),
+        "phases": put("phases", lambda: sections.measure_phases(bench)),
+        "growth": put("growth", lambda: sections.measure_growth(bench, sizes)),
+        "metalearning": put("metalearning", lambda: sections.measure_metalearning(bench, results.evaluations)),
+    }
+    complete = True
+    for name in wanted:
+        try:
+            work[name]()
+        except CommandFailed as error:
+            bench.say(f"{name} could not be measured: {error}")
+            complete = False
+    return results, complete
+
+
+@click.command(help=__doc__)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="How often to measure.")
+@click.option("--only", type=click.Choice(SECTIONS), multiple=True, help="These sections; all if not given.")
+@click.option("--quick", is_flag=True, help="One round, few submissions: to see that it works.")
+@click.option("--full", is_flag=True, help="The handout's whole meta-learning: some minutes more.")
+@click.option("--write", is_flag=True, help="Write the tables to benchmarks/RESULTS.md and the README, too.")
+def main(rounds: int, only: tuple[str, ...], quick: bool, full: bool, write: bool) -> None:
+    """Measure, print, write."""
+    if write and (only or quick):
+        raise click.UsageError("--write is for whole runs: what is committed was measured in one run.")
+    console = Console(width=_WIDTH)
+    OUT.mkdir(parents=True, exist_ok=True)
+
+    def say(words: str) -> None:
+        console.print(f"[dim]{escape(words)}[/dim]", highlight=False)
+
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        bench = sections.Bench(Path(folder), OUT, 1 if quick else rounds, say)
+        results, complete = measure_all(bench, only or SECTIONS, quick=quick, full=full)
+    results.write(OUT / "results.json")
+    tables = all_tables(results)
+    print_tables(tables, console)
+    plots = write_plots(results, OUT)
+    (OUT / "index.md").write_text(page(results, plots=plots), encoding="utf-8")
+    written = [OUT / "results.json", OUT / "index.md", *(commit_tables(results, ROOT) if write and complete else ())]
+    console.print("Written: " + ", ".join(str(path.relative_to(ROOT)) for path in written), highlight=False)
+    sys.exit(0 if complete else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -32,6 +32,7 @@ OUT = ROOT / "build" / "benchmarks"
 SECTIONS = ("cold", "whole", "class", "phases", "growth", "metalearning")
 _WIDTH = 130
 _QUICK_CLASS = 2
+_FULL_EVALUATIONS = 10
 
 
 def machine_facts() -> dict[str, str]:
@@ -49,16 +50,23 @@ def machine_facts() -> dict[str, str]:
     }
 
 
-def measure_all(bench: sections.Bench, wanted: tuple[str, ...], *, quick: bool, full: bool) -> tuple[Results, bool]:
+def measure_all(
+    bench: sections.Bench, wanted: tuple[str, ...], *, class_size: int, evaluations: int
+) -> tuple[Results, bool]:
     """
     Measure the wanted sections.
+
+    Args:
+        bench: where and how often.
+        wanted: of SECTIONS.
+        class_size: submissions in a class, and the most in the section about growth.
+        evaluations: of the test tasks in meta-learning, before the final one.
 
     Returns:
         What was found, and whether every section could be measured.
     """
-    results = Results(machine_facts(), bench.rounds, evaluations=10 if full else 1)
-    size = _QUICK_CLASS if quick else sections.CLASS_SIZE
-    sizes = sections.GROWTH_SIZES[:2] if quick else sections.GROWTH_SIZES
+    results = Results(machine_facts(), bench.rounds, evaluations=evaluations)
+    sizes = [size for size in sections.GROWTH_SIZES if size <= class_size]
 
     def put(name: str, measured: Callable[[], object]) -> Callable[[], None]:
         return lambda: setattr(results, name, measured())
@@ -66,10 +74,10 @@ def measure_all(bench: sections.Bench, wanted: tuple[str, ...], *, quick: bool, 
     work = {
         "cold": put("cold", lambda: sections.measure_cold(bench)),
         "whole": put("whole", lambda: sections.measure_whole(bench)),
-        "class": put("classes", lambda: sections.measure_classes(bench, size)),
+        "class": put("classes", lambda: sections.measure_classes(bench, class_size)),
         "phases": put("phases", lambda: sections.measure_phases(bench)),
         "growth": put("growth", lambda: sections.measure_growth(bench, sizes)),
-        "metalearning": put("metalearning", lambda: sections.measure_metalearning(bench, results.evaluations)),
+        "metalearning": put("metalearning", lambda: sections.measure_metalearning(bench, evaluations)),
     }
     complete = True
     for name in wanted:
@@ -84,10 +92,11 @@ def measure_all(bench: sections.Bench, wanted: tuple[str, ...], *, quick: bool, 
 @click.command(help=__doc__)
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="How often to measure.")
 @click.option("--only", type=click.Choice(SECTIONS), multiple=True, help="These sections; all if not given.")
+@click.option("--class-size", type=click.IntRange(1), default=8, show_default=True, help="Submissions in a class.")
 @click.option("--quick", is_flag=True, help="One round, few submissions: to see that it works.")
 @click.option("--full", is_flag=True, help="The handout's whole meta-learning: some minutes more.")
 @click.option("--write", is_flag=True, help="Write the tables to benchmarks/RESULTS.md and the README, too.")
-def main(rounds: int, only: tuple[str, ...], quick: bool, full: bool, write: bool) -> None:
+def main(rounds: int, only: tuple[str, ...], class_size: int, quick: bool, full: bool, write: bool) -> None:
     """Measure, print, write."""
     if write and (only or quick):
         raise click.UsageError("--write is for whole runs: what is committed was measured in one run.")
@@ -99,7 +108,8 @@ def main(rounds: int, only: tuple[str, ...], quick: bool, full: bool, write: boo
 
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         bench = sections.Bench(Path(folder), OUT, 1 if quick else rounds, say)
-        results, complete = measure_all(bench, only or SECTIONS, quick=quick, full=full)
+        size, evaluations = _QUICK_CLASS if quick else class_size, _FULL_EVALUATIONS if full else 1
+        results, complete = measure_all(bench, only or SECTIONS, class_size=size, evaluations=evaluations)
     results.write(OUT / "results.json")
     tables = all_tables(results)
     print_tables(tables, console)

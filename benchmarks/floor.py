@@ -55,4 +55,7 @@ def whole(requests_file: str) -> None:
 
 
 if __name__ == "__main__":
-    {"ten": ten, "whole": whole}[sys.argv[1]](*sys.argv[2:])
+    if sys.argv[1] == "ten":
+        ten(*sys.argv[2:])
+    else:
+        whole(*sys.argv[2:])

@@ -56,4 +56,7 @@ def write_phases(submission: str, rubric: str, file: str) -> None:
 
 
 if __name__ == "__main__":
-    {"requests": record_requests, "phases": write_phases}[sys.argv[1]](*sys.argv[2:])
+    if sys.argv[1] == "requests":
+        record_requests(*sys.argv[2:])
+    else:
+        write_phases(*sys.argv[2:])

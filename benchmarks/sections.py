@@ -6,10 +6,10 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 from unittest import mock
@@ -40,7 +40,6 @@ from grader.pipeline.run import SECRET_FILE
 from grader.release.submissions import write_solved_submission
 from grader.rubric import DEFAULT_RUBRIC
 
-CLASS_SIZE = 8
 WORKERS = (1, 2)
 GROWTH_SIZES = (1, 2, 4, 8)
 _WHOLE_CLASS_SIZE = 2
@@ -51,7 +50,7 @@ Say = Callable[[str], None]
 
 
 def in_rounds(
-    work: dict[str, Callable[[], Result]], rounds: int, say: Say
+    work: Mapping[str, Callable[[], Result]], rounds: int, say: Say
 ) -> tuple[dict[str, list[Result]], dict[str, str]]:
     """
     Do every piece of work once in each round, and begin each round with another one.
@@ -170,7 +169,7 @@ def measure_whole(bench: Bench) -> Contest:
         _require_all_points(out / "results.json")
         return cost
 
-    work: dict[str, Callable[[], Cost]] = {FLOOR: lambda: measure(floor, log), OURS: run_ours}
+    work: dict[str, Callable[[], Cost]] = {FLOOR: partial(measure, floor, log), OURS: run_ours}
     bench.say("the whole homework: once untimed")
     in_rounds(work, 1, bench.say)
     contest = Contest()
@@ -189,19 +188,19 @@ def _require_all_points(results: Path) -> None:
         raise CommandFailed(f"the right homework lost points: {', '.join(missed)}")
 
 
-def measure_classes(bench: Bench, size: int = CLASS_SIZE) -> Classes:
+def measure_classes(bench: Bench, size: int) -> Classes:
     """Measure submissions per minute beside otter-grader, and the whole homework beside the student's compute."""
     contenders, failed = bench.contenders
     classes = Classes()
     work: dict[str, Callable[[], Batch]] = {}
     for workers in WORKERS:
-        work[class_name(OURS, workers)] = lambda workers=workers: _our_ten(bench, size, workers)
+        work[class_name(OURS, workers)] = partial(_our_ten, bench, size, workers)
     otter = next((item for item in contenders if item.name == OTTER), None)
     for workers in WORKERS:
         if otter is None:
             classes.failed[class_name(OTTER, workers)] = failed[OTTER]
         else:
-            work[class_name(OTTER, workers)] = lambda workers=workers: _peer_batch(bench, otter, size, workers)
+            work[class_name(OTTER, workers)] = partial(_peer_batch, bench, otter, size, workers)
     classes.ten, broke = in_rounds(work, bench.rounds, bench.say)
     classes.failed.update(broke)
     _measure_whole_class(bench, classes)
@@ -309,18 +308,16 @@ def measure_phases(bench: Bench) -> dict[str, list[dict[str, Cost]]]:
         )
         return {START: rest, **phases}
 
-    found, failed = in_rounds(
-        {name: lambda given=given: run(*given) for name, given in inputs.items()}, bench.rounds, bench.say
-    )
+    found, failed = in_rounds({name: partial(run, *given) for name, given in inputs.items()}, bench.rounds, bench.say)
     if failed:
         raise CommandFailed("; ".join(failed.values()))
     return found
 
 
-def measure_growth(bench: Bench, sizes: Sequence[int] = GROWTH_SIZES) -> dict[int, list[Batch]]:
+def measure_growth(bench: Bench, sizes: Sequence[int]) -> dict[int, list[Batch]]:
     """Measure more and more submissions of the ten checks, with each number of workers."""
     work = {
-        f"{size} submissions, {workers} workers": lambda size=size, workers=workers: _our_ten(bench, size, workers)
+        f"{size} submissions, {workers} workers": partial(_our_ten, bench, size, workers)
         for size in sizes
         for workers in WORKERS
     }

@@ -27,10 +27,12 @@ from benchmarks.contenders import ROOT
 from benchmarks.plots import write_plots
 from benchmarks.report import all_tables, commit_tables, page, print_tables
 from benchmarks.results import Results
+from grader.errors import StaffError
 
 OUT = ROOT / "build" / "benchmarks"
 SECTIONS = ("cold", "whole", "class", "phases", "growth", "metalearning")
 _WIDTH = 130
+_BUSY = 0.5
 _QUICK_CLASS = 2
 _FULL_EVALUATIONS = 10
 
@@ -46,24 +48,20 @@ def machine_facts() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "Python": platform.python_version(),
         "torch": torch.__version__,
+        "load before the run": f"{os.getloadavg()[0]:.1f}",
         "modules of the grader with bytecode": f"{compiled} of {len(sources)}",
     }
 
 
-def measure_all(
-    bench: sections.Bench, wanted: tuple[str, ...], *, class_size: int, evaluations: int
-) -> tuple[Results, bool]:
+def measure_all(bench: sections.Bench, wanted: tuple[str, ...], *, class_size: int, evaluations: int) -> Results:
     """
-    Measure the wanted sections.
+    Measure the wanted sections, and write what there is after each; one that fails costs only itself.
 
     Args:
         bench: where and how often.
         wanted: of SECTIONS.
         class_size: submissions in a class, and the most in the section about growth.
         evaluations: of the test tasks in meta-learning, before the final one.
-
-    Returns:
-        What was found, and whether every section could be measured.
     """
     results = Results(machine_facts(), bench.rounds, evaluations=evaluations)
     sizes = [size for size in sections.GROWTH_SIZES if size <= class_size]
@@ -79,14 +77,14 @@ def measure_all(
         "growth": put("growth", lambda: sections.measure_growth(bench, sizes)),
         "metalearning": put("metalearning", lambda: sections.measure_metalearning(bench, evaluations)),
     }
-    complete = True
     for name in wanted:
         try:
             work[name]()
-        except CommandFailed as error:
+        except (CommandFailed, StaffError) as error:
             bench.say(f"{name} could not be measured: {error}")
-            complete = False
-    return results, complete
+            results.failed[name] = str(error)
+        results.write(OUT / "results.json")
+    return results
 
 
 @click.command(help=__doc__)
@@ -106,18 +104,21 @@ def main(rounds: int, only: tuple[str, ...], class_size: int, quick: bool, full:
     def say(words: str) -> None:
         console.print(f"[dim]{escape(words)}[/dim]", highlight=False)
 
+    if (load := os.getloadavg()[0]) > _BUSY:
+        say(
+            f"the machine is busy (load {load:.1f}): what others do is in the wall times, and little of it in CPU times"
+        )
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         bench = sections.Bench(Path(folder), OUT, 1 if quick else rounds, say)
         size, evaluations = _QUICK_CLASS if quick else class_size, _FULL_EVALUATIONS if full else 1
-        results, complete = measure_all(bench, only or SECTIONS, class_size=size, evaluations=evaluations)
-    results.write(OUT / "results.json")
+        results = measure_all(bench, only or SECTIONS, class_size=size, evaluations=evaluations)
     tables = all_tables(results)
     print_tables(tables, console)
     plots = write_plots(results, OUT)
     (OUT / "index.md").write_text(page(results, plots=plots), encoding="utf-8")
-    written = [OUT / "results.json", OUT / "index.md", *(commit_tables(results, ROOT) if write and complete else ())]
+    written = [OUT / "results.json", OUT / "index.md", *(commit_tables(results, ROOT) if write else ())]
     console.print("Written: " + ", ".join(str(path.relative_to(ROOT)) for path in written), highlight=False)
-    sys.exit(0 if complete else 1)
+    sys.exit(1 if results.failed else 0)
 
 
 if __name__ == "__main__":

@@ -65,16 +65,21 @@ def our_command(submission: Path, out: Path, home: Path, *options: str) -> Comma
     return Command([sys.executable, *arguments], ROOT, variables(home))
 
 
+def floor_command(what: str, *inputs: Path, home: Path) -> Command:
+    """Return the floor as a command; isolated, so that it imports nothing of this folder by mistake."""
+    words = (sys.executable, "-I", "-B", str(ROOT / "benchmarks" / "floor.py"), what, *map(str, inputs))
+    return Command(words, home, variables(home))
+
+
 def own_contenders(ten: TenChecks, folder: Path) -> list[Contender]:
     """Return the floor, unittest and our grader, none of which needs anything installed."""
     home = folder / "home"
     calls = folder / "calls.py"
     calls.write_text("import torch\n" + "\n".join(check_source(key, ten.data, judged=False) for key in KEYS))
     tests = write_unittest(ten, folder / "unittest")
-    script = str(ROOT / "benchmarks" / "floor.py")
 
-    def floor(notebook: Path, out: Path) -> Command:
-        return Command([sys.executable, script, "ten", str(notebook), str(calls)], out, variables(home))
+    def floor(notebook: Path, _: Path) -> Command:
+        return floor_command("ten", notebook, calls, home=home)
 
     def plain(notebook: Path, _: Path) -> Command:
         environment = {**variables(home), "NOTEBOOK": str(notebook)}

@@ -309,7 +309,8 @@ def main_markdown(results: Results) -> str:
     """Return what stands between the marks, in the README and in RESULTS.md alike."""
     body = markdown(main_tables(results), level=3)
     facts = ", ".join(f"{name} {value}" for name, value in results.machine.items())
-    return f"{body}\nMedian (least–most) of {results.rounds} interleaved rounds. {facts}.\n"
+    failed = "".join(f"\n\nCould not be measured: {name}, {_short(why)}" for name, why in results.failed.items())
+    return f"{body}\nMedian (least–most) of {results.rounds} interleaved rounds; {facts}.{failed}\n"
 
 
 def page(results: Results, *, plots: Sequence[str] = ()) -> str:

@@ -84,6 +84,7 @@ class Results:
         growth: batches of the ten checks by number of workers, in the order of the rounds.
         metalearning: the literal version beside the reference.
         evaluations: of the test tasks, in that.
+        failed: sections that could not be measured, with the reason.
     """
 
     machine: dict[str, str]
@@ -95,6 +96,7 @@ class Results:
     growth: dict[int, list[Batch]] | None = None
     metalearning: list[Comparison] | None = None
     evaluations: int = 1
+    failed: dict[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write every raw number."""

@@ -22,6 +22,7 @@ from benchmarks.contenders import (
     OURS,
     ROOT,
     Contender,
+    floor_command,
     fresh,
     our_command,
     own_contenders,
@@ -126,8 +127,7 @@ class Bench:
 
     def whole_floor(self) -> Command:
         """Return the floor of the whole homework."""
-        words = (sys.executable, str(ROOT / "benchmarks" / "floor.py"), "whole", str(self.requests))
-        return Command(words, self.folder, variables(self.folder / "home"))
+        return floor_command("whole", self.requests, home=self.folder / "home")
 
 
 def measure_cold(bench: Bench) -> Contest:

@@ -92,6 +92,13 @@ def test_who_did_not_run_has_a_row_with_the_reason_and_no_folder_of_the_machine(
     assert "| deepgrader | 3.00 (2.00–4.00) | 2.00 |" in text
 
 
+def test_a_section_that_could_not_be_measured_is_named() -> None:
+    """Nobody takes it for one that was not asked for."""
+    results = Results({}, 1, whole=_results().whole, failed={"cold": "no torch in /opt/somewhere/lib"})
+
+    assert "Could not be measured: cold, no torch in lib" in main_markdown(results)
+
+
 def test_a_report_of_one_section_has_only_that() -> None:
     """What was not asked for has no table and no target."""
     results = Results({}, 1, whole=_results().whole)

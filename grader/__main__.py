@@ -167,12 +167,12 @@ def preview(results: Path, out: Path | None, metadata: Path | None, moment: str 
 
 
 @main.command()
-@click.argument("notebook_or_folder", type=click.Path(path_type=Path))
-def check(notebook_or_folder: Path) -> None:
-    """For students: check a notebook or a folder on the public inputs, in the grader's words."""
+@click.argument("submission", type=click.Path(path_type=Path))
+def check(submission: Path) -> None:
+    """For students: check SUBMISSION (a zip, a notebook or a folder) on the public inputs, in the grader's words."""
     from grader.commands.check import run_check
 
-    run_check(notebook_or_folder)
+    run_check(submission)
 
 
 @main.command()

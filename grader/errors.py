@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 
 class _ActionableError(Exception):
     """An error that says what happened and what to do next."""
@@ -18,3 +20,23 @@ class SubmissionError(_ActionableError):
 
 class StaffError(_ActionableError):
     """Something in the grader, its configuration or its machine is wrong: the staff act."""
+
+
+def why_unreadable(error: Exception) -> str:
+    """Return why a file could not be read or is not what it should be, as the end of a sentence and in plain words."""
+    for kind, words in _WHY_UNREADABLE:
+        if isinstance(error, kind):
+            return words
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    return "it is damaged"
+
+
+_WHY_UNREADABLE: tuple[tuple[type[Exception], str], ...] = (
+    (FileNotFoundError, "it is not there"),
+    (IsADirectoryError, "it is a folder"),
+    (NotADirectoryError, "it is not there"),
+    (PermissionError, "this user may not read it"),
+    (UnicodeDecodeError, "it is not saved as UTF-8"),
+    (json.JSONDecodeError, "it is not JSON, or not all of it is there"),
+)

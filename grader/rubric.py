@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Iterable
@@ -12,11 +13,12 @@ from typing import Any
 import jsonschema
 import yaml
 
-from grader.errors import StaffError
+from grader.errors import StaffError, why_unreadable
 
 DEFAULT_RUBRIC = Path(__file__).with_name("rubric.yaml")
 _SCHEMA = Path(__file__).with_name("schemas") / "rubric.schema.json"
 _DEFAULT_TIME_LIMIT_S = 20.0
+_NEAR = 0.6  # how alike two names are, from 0 to 1, for one to be taken for the other misspelled
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,12 @@ def load_rubric(path: Path = DEFAULT_RUBRIC, *, known_checks: Iterable[str] | No
     Raises:
         StaffError: the file is missing or wrong; it names the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StaffError(
-            happened=f"The rubric {path} cannot be read ({error}).",
-            try_next="Name a rubric: the usual one is grader/rubric.yaml.",
-        ) from error
+    text = _read(path)
     content = _parse(text, path)
+    if content is None:
+        raise StaffError(
+            happened=f"The rubric {path} is empty.", try_next="Copy grader/rubric.yaml, the usual one, and change that."
+        )
     _validate(content, text, path)
     entries = [
         (part, ["parts", part, index], entry)
@@ -96,6 +96,24 @@ def load_rubric(path: Path = DEFAULT_RUBRIC, *, known_checks: Iterable[str] | No
     return Rubric(content["assignment"], float(content["time_limit_s"]), questions)
 
 
+def _read(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StaffError(
+            happened=f"The rubric {path} cannot be read: {why_unreadable(error)}.",
+            try_next="Name a rubric: the usual one is grader/rubric.yaml.",
+        ) from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise StaffError(
+            happened=f"The rubric {path.name} is not saved as UTF-8: the first letter that is not is in line {line}.",
+            try_next="Save the file as UTF-8; most editors have that under Save As, as the encoding.",
+        ) from None
+
+
 def _parse(text: str, path: Path) -> Any:
     try:
         return yaml.safe_load(text)
@@ -108,13 +126,33 @@ def _parse(text: str, path: Path) -> Any:
 
 def _validate(content: Any, text: str, path: Path) -> None:
     schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
-    errors = sorted(
-        jsonschema.Draft202012Validator(schema).iter_errors(content),
-        key=lambda error: list(map(str, error.path)),
-    )
-    if errors:
-        where = list(errors[0].absolute_path)
-        raise _wrong(path, _line_of(text, where), f"at {'/'.join(map(str, where)) or 'the top'}: {errors[0].message}")
+    problems = [
+        # A field that is misspelled is missing as well: what is there to be mended comes first.
+        (error.validator != "additionalProperties", *_problem_of(error, text))
+        for error in jsonschema.Draft202012Validator(schema).iter_errors(content)
+    ]
+    if problems:
+        _, line, problem = min(problems)
+        raise _wrong(path, line, problem)
+
+
+def _problem_of(error: jsonschema.ValidationError, text: str) -> tuple[int, str]:
+    """Return the line of a mistake against the schema, and what it is."""
+    where = list(error.absolute_path)
+    content: Any = error.instance
+    rule: Any = error.validator
+    schema: Any = error.schema
+    place = f"at {'/'.join(map(str, where)) or 'the top'}"
+    if rule == "additionalProperties":
+        known = [str(name) for name in schema["properties"]]
+        unknown = next(name for name in content if name not in known)
+        near = difflib.get_close_matches(str(unknown), [name for name in known if name not in content], 1, _NEAR)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        return _line_of(text, where, key=str(unknown)), f"{place}: there is no field {str(unknown)!r}; {hint}"
+    if rule == "required":
+        missing = next(name for name in schema["required"] if name not in content)
+        return _line_of(text, where), f"{place}: the field {missing!r} is missing"
+    return _line_of(text, where), f"{place}: {error.message}"
 
 
 def _reject_repeats(values: list[tuple[list[Any], str]], key: str, text: str, path: Path) -> None:
@@ -139,17 +177,24 @@ def _reject_unknown_checks(
     for _, where, entry in entries:
         if entry["check"] not in known:
             line = _line_of(text, [*where, "check"])
-            raise _wrong(path, line, f"there is no check {entry['check']!r}; known are {', '.join(sorted(known))}")
+            near = difflib.get_close_matches(entry["check"], known, 1, _NEAR)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+            raise _wrong(path, line, f"there is no check {entry['check']!r}; {hint}")
 
 
 def _wrong(path: Path, line: int, problem: str) -> StaffError:
+    end = "" if problem.endswith("?") else "."
     return StaffError(
-        happened=f"The rubric {path.name} is wrong in line {line}: {problem}.", try_next="Mend that line."
+        happened=f"The rubric {path.name} is wrong in line {line}: {problem}{end}", try_next="Mend that line."
     )
 
 
-def _line_of(text: str, where: list[Any]) -> int:
-    """Follow a path of keys and indexes through the YAML nodes, as far as it goes, to a line from 1."""
+def _line_of(text: str, where: list[Any], *, key: str = "") -> int:
+    """
+    Follow a path of keys and indexes through the YAML nodes, as far as it goes, to a line from 1.
+
+    With `key`, that is the line of this key of the mapping at the end of the path.
+    """
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     line = 1 if node is None else node.start_mark.line + 1
     for step in where:
@@ -163,4 +208,6 @@ def _line_of(text: str, where: list[Any]) -> int:
         if node is None:
             break
         line = node.start_mark.line + 1
+    if key and isinstance(node, yaml.MappingNode):
+        line = next((name.start_mark.line + 1 for name, _ in node.value if name.value == key), line)
     return line

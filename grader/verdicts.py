@@ -57,6 +57,7 @@ class Evidence:
         diagnosis: ids of the misconceptions that the values match.
         notes: remarks that cost nothing, for the student.
         pictures: values to be drawn beside the findings.
+        headline: a short sentence that says how it ended, where the verdict's own words do not fit.
     """
 
     verdict: Verdict
@@ -66,6 +67,7 @@ class Evidence:
     diagnosis: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    headline: str = ""
 
     @property
     def passed(self) -> bool:

@@ -299,10 +299,11 @@ def compare_key(key: str, then: Sequence[Array] | None, now: Sequence[Array] | N
         if reduced:
             return SavedValue(key, "not comparable", f"{numbers[0]:.3f} when it was handed in, {numbers[1]:.3f} now.")
     tolerance = widest_tolerance()
+    pairs = [(one.astype(np.float64), other.astype(np.float64)) for one, other in zip(then, now, strict=True)]
     sentences = [
         sentence
-        for one, other in zip(then, now, strict=True)
-        if (sentence := compare(one.astype(np.float64), other.astype(np.float64), tolerance, name="what was handed in"))
+        for one, other in pairs
+        if (sentence := compare(one, other, tolerance, name="What was handed in", is_code=False))
     ]
     return SavedValue(key, "differs", sentences[0]) if sentences else SavedValue(key, "same")
 

@@ -47,6 +47,8 @@ class Tolerance:
 MASK = Tolerance(relative=0.0, kind="mask")
 INDEX = Tolerance(relative=0.0, kind="index")
 
+_TOO_FAR = 10.0  # times what is right: a larger percentage says nothing more
+
 
 def calibrated(check: str, name: str) -> Tolerance:
     """
@@ -80,7 +82,7 @@ def calibration_table() -> dict[str, Any]:
 
 # A student's 1e300 is infinitely far off, and a float16 may hold a NaN that warns when it is copied: both are wrong.
 @np.errstate(over="ignore", invalid="ignore")
-def compare(student: Array | None, reference: Array, tolerance: Tolerance, *, name: str) -> str:
+def compare(student: Array | None, reference: Array, tolerance: Tolerance, *, name: str, is_code: bool = True) -> str:
     """
     Return what is wrong with a student's array as one or two sentences, or an empty string.
 
@@ -89,31 +91,55 @@ def compare(student: Array | None, reference: Array, tolerance: Tolerance, *, na
         reference: what is right.
         tolerance: how far they may be apart.
         name: how the student knows the array.
+        is_code: whether that is a name in their code; otherwise words that a sentence can begin with.
     """
-    if sentence := compare_form(student, reference, name=name):
+    if sentence := compare_form(student, reference, name=name, is_code=is_code):
         return sentence
     assert student is not None
+    called = _called(name, is_code=is_code)
     if student.size == 0:
         return ""
     mine = student.astype(np.float64)
     right = reference.astype(np.float64)
     if tolerance.kind == "float":
-        return _compare_values(mine, right, tolerance, name)
+        return _compare_values(mine, right, tolerance, called)
     if tolerance.kind == "mask" and not np.all((mine == 0) | (mine == 1)):
-        return f"`{name}` should hold only 0 and 1; it holds {_some_values(mine)}."
+        return f"{called} should hold only 0 and 1; it holds {_some_values(mine)}."
     if tolerance.kind == "index" and not np.all(mine == np.round(mine)):
-        return f"`{name}` should hold whole numbers; it holds {_some_values(mine)}."
-    return _describe(mine, right, mine != right, name)
+        return f"{called} should hold whole numbers; it holds {_some_values(mine)}."
+    return _describe(mine, right, mine != right, called)
 
 
-def compare_form(student: Array | None, reference: Array, *, name: str) -> str:
+def compare_form(student: Array | None, reference: Array, *, name: str, is_code: bool = True) -> str:
     """Return what is wrong with an array before its values are looked at: not there, of another shape, not finite."""
+    called = _called(name, is_code=is_code)
     if student is None:
-        return f"`{name}` did not come back."
+        return f"{called} did not come back."
     if student.shape != reference.shape:
-        return f"`{name}` has shape {_shape(student)}; it should be {_shape(reference)}."
+        return f"{called} has shape {_shape(student)}; it should be {_shape(reference)}."
     not_finite = int(np.sum(~np.isfinite(student.astype(np.float64))))
-    return f"`{name}` has {_count(not_finite, student.size)} that are NaN or infinite." if not_finite else ""
+    return f"{called} has {_count(not_finite, student.size)} that are NaN or infinite." if not_finite else ""
+
+
+def right_already(outputs: tuple[str, ...]) -> tuple[str, ...]:
+    """
+    Return a sentence that says which of several outputs are right beside wrong ones; none where none are.
+
+    Args:
+        outputs: names in code spans, or words such as "The mean error".
+    """
+    if not outputs:
+        return ()
+    *others, last = (output[:1].lower() + output[1:] for output in outputs)
+    return (f"Right already: {', '.join(others)}{' and ' if others else ''}{last}.",)
+
+
+def off_by(share: float, *, of: str = "") -> str:
+    """Return how far something is off, as a share of what is right: a percentage, or words where it is huge."""
+    if share > _TOO_FAR:
+        return f"more than ten times {of or 'its right size'}"
+    percent = f"{100 * share:,.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
+    return f"{percent} of {of}" if of else percent
 
 
 @np.errstate(over="ignore")
@@ -130,29 +156,33 @@ def relative_error(student: Array, reference: Array, floor: float) -> float:
     return float(np.linalg.norm(student - reference)) / scale
 
 
-def _compare_values(mine: Array, right: Array, tolerance: Tolerance, name: str) -> str:
+def _compare_values(mine: Array, right: Array, tolerance: Tolerance, called: str) -> str:
     error = relative_error(mine, right, tolerance.floor)
     if error <= tolerance.relative:
         return ""
     typical = max(float(np.sqrt(np.mean(right**2))), tolerance.floor)
     wrong = np.abs(mine - right) > tolerance.relative * typical
-    return _describe(mine, right, wrong, name, relative=error)
+    return _describe(mine, right, wrong, called, relative=error)
 
 
-def _describe(mine: Array, right: Array, wrong: Array, name: str, *, relative: float | None = None) -> str:
+def _describe(mine: Array, right: Array, wrong: Array, called: str, *, relative: float | None = None) -> str:
     count = int(np.sum(wrong))
     if count == 0 and relative is None:
         return ""
     if mine.ndim == 0:
-        return f"`{name}` is {_number(float(mine))}; {_number(float(right))} is right."
+        return f"{called} is {_number(float(mine))}; {_number(float(right))} is right."
     worst = np.unravel_index(int(np.argmax(np.abs(mine - right))), mine.shape)
     place = ", ".join(str(int(index)) for index in worst)
     at = f"at [{place}] " if place else ""
-    apart = "" if relative is None else f" As a whole it is off by {_percent(relative)}."
+    apart = "" if relative is None else f" As a whole it is off by {off_by(relative)}."
     return (
-        f"`{name}` has the right shape {_shape(mine)}, but {_count(count, mine.size)} differ. "
+        f"{called} has the right shape {_shape(mine)}, but {_count(count, mine.size)} differ. "
         f"The worst is {at}where yours is {_number(mine[worst])} and {_number(right[worst])} is right.{apart}"
     )
+
+
+def _called(name: str, *, is_code: bool) -> str:
+    return f"`{name}`" if is_code else name
 
 
 def _count(count: int, total: int) -> str:
@@ -161,10 +191,6 @@ def _count(count: int, total: int) -> str:
 
 def _shape(array: Array) -> str:
     return str(tuple(array.shape))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:,.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 def _number(value: float) -> str:

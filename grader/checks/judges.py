@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from grader.checks.compare import compare, compare_form, error_of
+from grader.checks.compare import Tolerance, compare, compare_form, error_of, right_already
 from grader.checks.exam import Case, CaseAnswer, Check, Exam
 from grader.verdicts import Evidence, failed, passed
 from grader.wire import Array
@@ -20,16 +20,25 @@ _MANY = 4  # names listed in one sentence before it is cut
 
 
 def judge_outputs(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
-    """Every output equals the reference's, in every case; remarks if inputs were changed."""
-    for case, answer in zip(exam.cases, answers, strict=True):
-        findings = [
-            sentence
+    """
+    Every output equals the reference's, in every case; remarks if inputs were changed.
+
+    What is said of wrong outputs is about the first case in which there are any; an output is right already if it is
+    so in all of them.
+    """
+    findings = [
+        {
+            name: sentence
             for name, expected in case.expected.items()
             if (sentence := compare(answer.get(name), expected, check.tolerance(name), name=name))
-        ]
-        if findings:
+        }
+        for case, answer in zip(exam.cases, answers, strict=True)
+    ]
+    for case, answer, found in zip(exam.cases, answers, findings, strict=True):
+        if found:
             advice = (_axis_advice(answer.get(name), right, name=name) for name, right in case.expected.items())
-            return failed(*findings, try_next=next(filter(None, advice), _GO_THROUGH))
+            right = tuple(f"`{name}`" for name in case.expected if not any(name in each for each in findings))
+            return failed(*found.values(), *right_already(right), try_next=next(filter(None, advice), _GO_THROUGH))
     changed = changed_inputs(exam, answers)
     notes = (
         (f"Your function changes its argument `{changed[0]}` in place; callers rarely expect that.",) if changed else ()
@@ -81,12 +90,16 @@ def judge_gradients(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> 
         wrong = [
             (name, sentence)
             for name, expected in gradients.items()
-            if (sentence := compare(answer.get(f"gradient/{name}"), expected, tolerance, name=f"gradient of {name}"))
+            if (sentence := _compare_gradient(answer.get(f"gradient/{name}"), expected, tolerance, name=name))
         ]
         if wrong:
             names = _list_names([name for name, _ in wrong])
             return failed(f"The gradient is wrong with respect to {names}.", wrong[0][1])
     return passed()
+
+
+def _compare_gradient(mine: Array | None, right: Array, tolerance: Tolerance, *, name: str) -> str:
+    return compare(mine, right, tolerance, name=f"The gradient of `{name}`", is_code=False)
 
 
 def judge_unchanged(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:

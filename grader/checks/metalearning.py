@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from grader.checks.compare import INDEX, compare, compare_form, error_of
+from grader.checks.compare import INDEX, compare, compare_form, error_of, right_already
 from grader.checks.exam import Case, CaseAnswer, Check, Errors, Exam, Judge
 from grader.checks.metalearning_lending import (
     logistic_meta_loss,
@@ -108,38 +108,49 @@ def judge_update(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evi
     """The loss, or its gradients, are right on the hidden points, or on average on points of the student's own."""
     wanted = ("loss",) if check.aspect == "output" else ("gradient/w_t", "gradient/feature_weights_t")
     notes: tuple[str, ...] = ()
+    wrong: dict[str, str] = {}
     for case, answer in zip(exam.cases, answers, strict=True):
-        hidden = answer.get("hidden")
-        on_hidden = hidden is not None and bool(np.all(hidden == 1))
+        on_hidden = _is_set(answer.get("hidden"))
         if not on_hidden:
             notes = ("Points are better drawn with `generate_x`: then every number could be compared.",)
         for name in wanted:
-            shown = name.replace("gradient/", "gradient of ")
-            mine = answer.get(name)
+            mine, shown = answer.get(name), _UPDATE_SHOWN[name]
             if mine is None and name != "loss":
                 return failed(f"No gradient reaches `{name.removeprefix('gradient/')}`.", try_next=_CUT)
             finding = (
-                compare(mine, case.expected[name], check.tolerance(name), name=shown)
+                compare(mine, case.expected[name], check.tolerance(name), name=shown, is_code=False)
                 if on_hidden
                 else _off_average(mine, case.expected, name, shown)
             )
             if finding:
-                return failed(finding, try_next=_THE_LOSS if name == "loss" else "")
+                wrong.setdefault(name, finding)
+    if wrong:
+        right = tuple(_UPDATE_SHOWN[name] for name in wanted if name not in wrong)
+        return failed(*wrong.values(), *right_already(right), try_next=_THE_LOSS if "loss" in wrong else "")
     return passed(notes=notes)
 
 
+_UPDATE_SHOWN = {
+    "loss": "The loss",
+    "gradient/w_t": "The gradient of `w_t`",
+    "gradient/feature_weights_t": "The gradient of `feature_weights_t`",
+}
 _THE_LOSS = "The loss is the sum over points of log(1 + exp(−z t)), z the label and t the prediction."
 _CUT = "Look for `.detach()`, `.data`, `.item()`, `to_numpy`, `torch.no_grad()` or `torch.tensor(…)` of a tensor."
+
+
+def _is_set(flag: Array | None) -> bool:
+    return flag is not None and bool(np.all(flag == 1))
 
 
 def _off_average(mine: Array | None, expected: Arrays, name: str, shown: str) -> str:
     mean, spread = expected[f"mean/{name}"], expected[f"spread/{name}"]
     if mine is None or mine.shape != mean.shape or not np.all(np.isfinite(mine)):
-        return compare_form(mine, mean, name=shown)
+        return compare_form(mine, mean, name=shown, is_code=False)
     allowed = _STANDARD_ERRORS * spread / np.sqrt(_MANY) + 1e-6
     if np.all(np.abs(mine - mean) <= allowed):
         return ""
-    return f"`{shown}`, as the mean over {_MANY:,} uniform points, is further from the right one than chance explains."
+    return f"{shown}, as the mean over {_MANY:,} uniform points, is further from the right one than chance explains."
 
 
 # The tests of learned weights.
@@ -194,7 +205,8 @@ def _test_answer(data: Arrays, weights: Array, least: int) -> Arrays:
     return answer
 
 
-_CURVE = ("mean", "high", "low")
+CURVE_SHOWN = {"mean": "The mean error", "high": "The 90th percentile", "low": "The 10th percentile"}
+_CURVE = tuple(CURVE_SHOWN)
 
 
 def _logistic_coefficients(data: Arrays, weights: Array, n: int) -> Array:
@@ -208,6 +220,7 @@ def _logistic_coefficients(data: Arrays, weights: Array, n: int) -> Array:
 
 def judge_test(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
     """Numbers of points, mean and percentiles are right: exactly with the stand-in solver, else within a band."""
+    wrong: dict[str, str] = {}
     for case, answer in zip(exam.cases, answers, strict=True):
         solver = answer.get("solver")
         by = 0.0 if solver is None or solver.size != 1 else float(solver.reshape(-1)[0])
@@ -222,26 +235,27 @@ def judge_test(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evide
             least = int(case.inputs["min_n_train_post"])
             return failed(finding, try_next=f"Numbers of points below `min_n_train_post` (here {least}) are left out.")
         prefix = "" if by == 1 else "own/"
-        wrong = [
-            sentence
+        found = {
+            name: _compare_rates(check, answer.get(name), case.expected[prefix + name], name, exact=by == 1)
             for name in _CURVE
-            if (sentence := _compare_rates(check, answer.get(name), case.expected[prefix + name], name, exact=by == 1))
-        ]
-        if not wrong and np.any(answer.arrays["low"] > answer.arrays["high"]):
-            wrong = ["The 10th percentile is larger than the 90th."]
-        if wrong:
-            return failed(wrong[0], try_next=_THE_RATES)
-    return passed()
+        }
+        if not any(found.values()) and np.any(answer.arrays["low"] > answer.arrays["high"]):
+            found["low"] = "The 10th percentile is larger than the 90th."
+        wrong = {**{name: finding for name, finding in found.items() if finding}, **wrong}
+    if not wrong:
+        return passed()
+    right = tuple(CURVE_SHOWN[name] for name in _CURVE if name not in wrong)
+    findings = [wrong[name] for name in _CURVE if name in wrong]
+    return failed(*findings, *right_already(("`n_train_post_range`", *right)), try_next=_THE_RATES)
 
 
 def _compare_rates(check: Check, mine: Array | None, right: Array, name: str, *, exact: bool) -> str:
-    shown = {"mean": "mean error", "high": "90th percentile", "low": "10th percentile"}[name]
     if exact or mine is None or mine.shape != right.shape or not np.all(np.isfinite(mine)):
-        return compare(mine, right, check.tolerance(name), name=shown)
+        return compare(mine, right, check.tolerance(name), name=CURVE_SHOWN[name], is_code=False)
     apart = float(np.max(np.abs(mine - right)))
     if apart <= _OWN_SOLVER[name]:
         return ""
-    return f"The {shown} is up to {apart:.2f} away from that of logistic regression."
+    return f"{CURVE_SHOWN[name]} is up to {apart:.2g} away from that of logistic regression."
 
 
 _THE_RATES = (
@@ -274,7 +288,7 @@ def judge_zero(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evide
     parts = [answer.get(name) for name in _CURVE]
     for name, part in zip(_CURVE, parts, strict=True):
         if part is None or part.shape != () or not np.isfinite(part):
-            return failed(compare_form(part, right[name], name=name))
+            return failed(compare_form(part, right[name], name=CURVE_SHOWN[name], is_code=False))
     mean, high, low = (float(part) for part in parts if part is not None)
     plus = np.array([float(right[name]) for name in _CURVE])
     minus = np.array([1 - plus[0], 1 - plus[2], 1 - plus[1]])
@@ -282,35 +296,49 @@ def judge_zero(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evide
     allowed = np.array([check.tolerance(name).relative for name in _CURVE])
     if any(np.all(np.abs(mine - guess) <= allowed * guess) for guess in (plus, minus)):
         return passed()
-    if high >= low and all(abs(value - 0.5) <= _COIN[name] for value, name in zip(mine, _CURVE, strict=True)):
+    if _is_of_coin(mine):
         return passed()
     return failed(
-        f"Mean, 90th and 10th percentile are {mean:.3f}, {high:.3f} and {low:.3f}; always guessing +1 gives "
+        f"Mean, 90th and 10th percentile are {_rate(mean)}, {_rate(high)} and {_rate(low)}; always guessing +1 gives "
         f"{plus[0]:.3f}, {plus[1]:.3f} and {plus[2]:.3f}.",
         try_next="Count the test labels that differ from the label of the value 0, which is +1, for each task.",
     )
 
 
+def _rate(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"  # what is no rate may have hundreds of digits
+
+
+def _is_of_coin(curve: Array) -> bool:
+    """Whether mean, 90th and 10th percentile are those of guessing at random."""
+    _, high, low = curve
+    return bool(high >= low) and all(abs(value - 0.5) <= _COIN[name] for value, name in zip(curve, _CURVE, strict=True))
+
+
 # How far answers are from the right ones. Those with points, solvers or guesses of their own are judged by the bands
-# above, which chance needs; here they count as wrong.
+# above, which chance needs; no tolerance is for them, so their errors are infinite.
 
 
 def loss_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
     """Return the largest error of the loss of the meta update."""
-    return _largest_errors(exam, answers, ["loss"])
+    return _largest_errors(exam, answers, ["loss"], flag="hidden")
 
 
 def slope_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
     """Return the largest error of the gradients of the meta update, which have one tolerance."""
-    return {"gradient": max(_largest_errors(exam, answers, ["gradient/w_t", "gradient/feature_weights_t"]).values())}
+    names = ["gradient/w_t", "gradient/feature_weights_t"]
+    return {"gradient": max(_largest_errors(exam, answers, names, flag="hidden").values())}
 
 
 def curve_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
     """Return the largest error of the mean and of each percentile."""
-    return _largest_errors(exam, answers, _CURVE)
+    return _largest_errors(exam, answers, _CURVE, flag="solver")
 
 
-def _largest_errors(exam: Exam, answers: Sequence[CaseAnswer], names: Sequence[str]) -> dict[str, float]:
+def _largest_errors(exam: Exam, answers: Sequence[CaseAnswer], names: Sequence[str], *, flag: str) -> dict[str, float]:
+    """Return the largest errors, infinite where an answer did not use the stand-in that sets this flag to 1."""
+    if any(not _is_set(answer.get(flag)) for answer in answers):
+        return dict.fromkeys(names, np.inf)
     pairs = list(zip(exam.cases, answers, strict=True))
     return {name: max(error_of(answer.get(name), case.expected[name]) for case, answer in pairs) for name in names}
 
@@ -319,6 +347,9 @@ def zero_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
     """Return the error of the mean and of each percentile of a constant guess, +1 or -1, whichever is nearer."""
     right, answer = exam.cases[0].expected, answers[0]
     guesses = ({name: right[name] for name in _CURVE}, {name: 1 - right[_OPPOSITE[name]] for name in _CURVE})
+    parts = [answer.get(name) for name in _CURVE]
+    if all(part is not None and part.shape == () for part in parts) and _is_of_coin(np.array(parts)):
+        return dict.fromkeys(_CURVE, np.inf)
     found = [{name: error_of(answer.get(name), guess[name]) for name in _CURVE} for guess in guesses]
     return min(found, key=lambda errors: max(errors.values()))
 

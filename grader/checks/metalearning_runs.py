@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from grader.checks.compare import off_by
 from grader.checks.exam import Case, CaseAnswer, Check, Errors, Exam, Judge
 from grader.checks.metalearning_theory import numbers
 from grader.checks.pictures import look_at_path, look_at_weights, with_pictures
@@ -221,7 +222,7 @@ def judge_path(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evide
     if error <= check.tolerance("path").relative:
         return passed()
     return failed(
-        f"The feature weights take another path than the right one: it is off by {100 * error:.0f} % of its length.",
+        f"The feature weights take another path than the right one: it is off by {off_by(error, of='its length')}.",
         try_next="Check that the gradient goes through the inner loop, that the meta losses of all tasks are summed, "
         "and that each iteration takes one step against their gradient, which is set to zero before.",
     )

@@ -304,12 +304,10 @@ def _judge_own_permutation(check: Check, exam: Exam, answers: Sequence[CaseAnswe
     distinct = len(np.unique(rows, axis=0))
     if distinct == len(rows):
         return passed()
-    if len(np.unique(restores[0], axis=0)) == 1:
-        finding = "All images of a batch were masked in the same way."
-    else:
-        finding = "Two calls masked the images in the same way."
+    # What was seen, not what it means: where it is one of the known mistakes, that is said before this.
     return failed(
-        finding,
+        f"{len(restores)} calls with {len(restores[0])} images each gave {distinct} different "
+        f"{'order' if distinct == 1 else 'orders'} of the patches; there should be {len(rows)}.",
         try_next="Draw a new permutation for each image in each call, for example by "
         "`torch.argsort(torch.rand(B, N), dim=1)`, without setting a seed.",
     )

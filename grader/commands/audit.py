@@ -13,6 +13,7 @@ from grader.audit.report import print_audit, write_audit
 from grader.audit.run import Settings, audit_submission
 from grader.commands.grade import choose_device, cifar10_folder
 from grader.errors import StaffError
+from grader.intake.collect import require_submission
 
 _MOST_THREADS = 4
 
@@ -37,8 +38,7 @@ def run_audit(
         raise StaffError(
             happened="What audits need is not installed.", try_next="Run ./setup.sh --dev once, then this again."
         )
-    if not submission.exists():
-        raise StaffError(happened=f"There is no {submission}.", try_next="Name a zip, a notebook or a folder.")
+    require_submission(submission)
     console = Console()
     chosen = choose_device(device)
     folder = _data_folder(data)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from grader.errors import StaffError, SubmissionError
 from grader.feedback.words import Judgement, question_output
+from grader.intake.collect import require_submission
 from grader.pipeline.selfcheck import SelfCheck, check_submission
 from grader.verdicts import Verdict
 
@@ -34,8 +35,7 @@ def run_check(path: Path) -> None:
     Raises:
         StaffError: there is nothing to read at the path.
     """
-    if not path.exists():
-        raise StaffError(happened=f"There is no {path}.", try_next="Name a notebook, a folder or a zip.")
+    require_submission(path)
     console = Console()
     try:
         found = check_submission(path)

@@ -11,9 +11,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from grader.commands.beforehand import require_roster, require_rubric
 from grader.commands.grade import choose_device
 from grader.errors import StaffError
 from grader.fleet.compare import COLUMNS, Comparison, compare_gradings, read_grading
+from grader.fleet.export import require_export
 from grader.fleet.nursery import Job
 from grader.fleet.page import write_page
 from grader.fleet.pool import Ended
@@ -44,34 +46,47 @@ def run_class(
     Raises:
         StaffError: the export cannot be read, or grading cannot begin.
     """
-    console = Console()
+    require_export(export)
+    if rubric is not None:
+        require_rubric(rubric)
+    if roster is not None:
+        require_roster(roster)
     at_once = workers or len(os.sched_getaffinity(0))
+    pool = _ray_pool(ray, at_once, gpus) if ray else None
+    console = Console()
     columns = (TextColumn("Grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=None)
+    progress = Progress(*columns, console=console)
+    bar = progress.add_task("", total=None)
 
-        def show(done: int, total: int, words: str) -> None:
-            progress.update(bar, completed=done, total=total)
-            if words:
-                progress.console.print(f"[dim]{escape(words)}[/dim]", highlight=False)
+    def show(done: int, total: int, words: str) -> None:
+        progress.start()  # with the first step and not before: what is wrong with the call is said without a bar
+        progress.update(bar, completed=done, total=total)
+        if words:
+            progress.console.print(f"[dim]{escape(words)}[/dim]", highlight=False)
 
-        settings = ClassSettings(
-            export=export,
-            out=out,
-            workers=at_once,
-            rubric=rubric or DEFAULT_RUBRIC,
-            device=choose_device(device),
-            secret_file=Path(os.environ.get("GRADER_SECRET_FILE", SECRET_FILE)),
-            roster=roster,
-            on_progress=show,
-        )
-        graded_class = grade_class(settings, _ray_pool(ray, at_once, gpus) if ray else None)
+    settings = ClassSettings(
+        export=export,
+        out=out,
+        workers=at_once,
+        rubric=rubric or DEFAULT_RUBRIC,
+        device=choose_device(device),
+        secret_file=Path(os.environ.get("GRADER_SECRET_FILE", SECRET_FILE)),
+        roster=roster,
+        on_progress=show,
+    )
+    try:
+        graded_class = grade_class(settings, pool)
+    finally:
+        if progress.live.is_started:
+            progress.stop()
     _print_class(graded_class, console)
     write_report(out, anonymous=False)
 
 
 def _ray_pool(address: str, workers: int, gpus: float) -> Pool:
-    from grader.fleet.ray_pool import RaySettings, grade_on_ray
+    from grader.fleet.ray_pool import RaySettings, grade_on_ray, require_listener
+
+    require_listener(address)
 
     def pool(jobs: Iterable[Job]) -> Iterator[Ended]:
         return grade_on_ray(jobs, RaySettings(address, workers, gpus=gpus))

@@ -11,9 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from grader.commands.beforehand import require_rubric
 from grader.errors import StaffError
 from grader.feedback.results import not_graded, write_results
 from grader.feedback.terminal import print_report
+from grader.intake.collect import require_submission
 from grader.pipeline.profile import Profile
 from grader.pipeline.run import SECRET_FILE, CutShort, Settings, grade_submission, usual_staff_tests
 from grader.rubric import DEFAULT_RUBRIC
@@ -41,8 +43,9 @@ def run_grading(
     Raises:
         StaffError: nothing was judged. Where a report was written, this returns, whatever the report says.
     """
-    if not submission.exists():
-        raise StaffError(happened=f"There is no {submission}.", try_next="Name a zip, a notebook or a folder.")
+    require_submission(submission)
+    if rubric is not None:
+        require_rubric(rubric)
     if staff_questions is not None and not staff_questions.exists():
         raise StaffError(
             happened=f"There are no staff questions at {staff_questions}.", try_next="Name a file or a folder."

@@ -171,9 +171,30 @@ def _unusable_value(failure: Mapping[str, Any]) -> Evidence:
         )
     return Evidence(
         Verdict.FAILED,
-        (f"{code(name)}: {code(problem.replace('`', ''))}, but got {code(got)}.",),
+        (f"{code(name)}: {_in_words(problem)}, but got {_in_words(got)}.",),
         "Compare with the docstring in the template.",
     )
+
+
+# What our probes say of values, and of what was expected; a worker may say anything else, and a value's type may be
+# called anything, which is shown as code.
+_SHAPE = r"shape \((?:\d+(?:, \d+)*,?)?\)"
+_PROSE = re.compile(
+    rf"(?:{_SHAPE}|\d+ values|a tensor(?: of numbers| with values| of real numbers| of homework size)?"
+    rf"|a parameter `[A-Za-z_][\w.]*` of {_SHAPE}|the template's parameters|learned feature weights)(?: expected)?"
+    r"|none(?:, neither shown nor returned)?|others|one on the meta device|\d+ elements",
+    re.ASCII,
+)
+_PROSE_BEFORE_CODE = re.compile(r"(one|an array of|dtype) (\w+)", re.ASCII)
+
+
+def _in_words(said: str) -> str:
+    """Return a probe's words as prose, with code spans around nothing but code; other words as code."""
+    if _PROSE.fullmatch(said):
+        return said
+    if before := _PROSE_BEFORE_CODE.fullmatch(said):
+        return f"{before.group(1)} {code(before.group(2))}"
+    return code(said)
 
 
 def _exception(failure: Mapping[str, Any], *, not_run: Mapping[str, str]) -> Evidence:

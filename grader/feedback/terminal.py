@@ -20,7 +20,7 @@ _STYLES = {
 
 
 def print_report(judgements: Sequence[Judgement], console: Console) -> None:
-    """Print a line for each question, and the total."""
+    """Print a line for each question, the total, and what the verdicts alone do not say."""
     table = Table(show_footer=True, header_style="bold")
     total = sum(judgement.score for judgement in judgements)
     possible = sum(judgement.question.points for judgement in judgements)
@@ -40,3 +40,6 @@ def print_report(judgements: Sequence[Judgement], console: Console) -> None:
             ", ".join(judgement.lent),
         )
     console.print(table)
+    for judgement in judgements:
+        if headline := judgement.evidence.headline:
+            console.print(f"{judgement.question.number} {escape(judgement.question.title)}: {escape(headline)}")

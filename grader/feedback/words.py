@@ -61,7 +61,7 @@ def question_output(judgement: Judgement) -> str:
     evidence = judgement.evidence
     if judgement.question.hidden:
         return "Passed." if evidence.passed else "Not passed."
-    paragraphs = [f"**Asked:** {judgement.question.asked}", f"**{_HEADLINES[evidence.verdict]}**"]
+    paragraphs = [f"**Asked:** {judgement.question.asked}", f"**{evidence.headline or _HEADLINES[evidence.verdict]}**"]
     paragraphs += evidence.findings
     if evidence.try_next:
         paragraphs.append(f"**Try:** {evidence.try_next}")

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grader.errors import StaffError
-from grader.fleet.record import GRADED
+from grader.errors import StaffError, why_unreadable
+from grader.fleet.record import GRADED, is_report
 from grader.fleet.schedule import INDEX, load_class
 from grader.fleet.statistics import names_of
 
 _EQUAL = 1e-6
+_WHAT_TO_NAME = "Name a folder that `python -m grader class` or `grade` wrote, or the results.json in it."
 COLUMNS = ("submission", "who", "number", "question", "before", "after", "change", "why")
 
 
@@ -88,12 +89,17 @@ def read_grading(path: Path) -> dict[str, Graded]:
     file = path / "results.json" if path.is_dir() else path
     try:
         results = json.loads(file.read_bytes())
-        results["score"], results["tests"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
+        if path.is_dir() and isinstance(error, FileNotFoundError):
+            happened = f"{path} is no grading: there is neither a {INDEX} nor a results.json in it."
+        else:
+            happened = f"{file} is no grading: {why_unreadable(error)}."
+        raise StaffError(happened=happened, try_next=_WHAT_TO_NAME) from None
+    if not is_report(results):
         raise StaffError(
-            happened=f"{path} is no grading ({type(error).__name__}: {error}).",
-            try_next="Name the folder of a class, or a results.json.",
-        ) from error
+            happened=f"{file} is no results.json of this grader: scores, verdicts or questions are not in it.",
+            try_next=_WHAT_TO_NAME,
+        )
     return {"results.json": Graded("", results)}
 
 

@@ -9,13 +9,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from grader.errors import StaffError
+from grader.errors import StaffError, why_unreadable
 from grader.fleet.roster import METADATA_FILE, Student, completed, find_by_file, read_metadata, read_roster
 from grader.fleet.unpack import Taken
 from grader.intake.caps import ARCHIVE_SUFFIX, CODE_SUFFIXES, suffix_of
 
 ROSTER_FILE = "roster.csv"
 _COMPLETE = ".complete"
+_ZIP_MAGIC = b"PK"
+_WHAT_TO_NAME = (
+    f"Name the zip that Gradescope's Export Submissions gives, the folder in it (with {METADATA_FILE}), or a folder "
+    "with one zip, notebook or folder for each student."
+)
 Unpack = Callable[[Path, Path], Taken]
 
 
@@ -55,8 +60,7 @@ def read_export(export: Path, work: Path, unpack: Unpack, *, roster: Path | None
     Raises:
         StaffError: there is no such export, or it cannot be read as one.
     """
-    if not export.exists():
-        raise StaffError(happened=f"There is no {export}.", try_next="Name the export: its zip, or a folder.")
+    require_export(export)
     notes: dict[str, list[str]] = {}
     folder = export if export.is_dir() else _opened(export, work, unpack, notes)
     metadata = next(iter(sorted([*folder.glob(METADATA_FILE), *folder.glob(f"*/{METADATA_FILE}")])), None)
@@ -66,9 +70,29 @@ def read_export(export: Path, work: Path, unpack: Unpack, *, roster: Path | None
     if not entries:
         raise StaffError(
             happened=f"There is no submission in {export}.",
-            try_next=f"Name Gradescope's export with its {METADATA_FILE}, or a folder with one zip for each student.",
+            try_next=_WHAT_TO_NAME,
         )
     return [*entries, *_without_submission(people, entries)]
+
+
+def require_export(export: Path) -> None:
+    """
+    Make sure that something may be an export, without looking into it.
+
+    Raises:
+        StaffError: it is not there, may not be read, or is neither a folder nor a zip.
+    """
+    if export.is_dir():
+        return
+    try:
+        with export.open("rb") as file:
+            is_zip = file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+    except OSError as error:
+        raise StaffError(
+            happened=f"The export {export} cannot be read: {why_unreadable(error)}.", try_next=_WHAT_TO_NAME
+        ) from None
+    if not is_zip:
+        raise StaffError(happened=f"{export} is no export: it is neither a zip nor a folder.", try_next=_WHAT_TO_NAME)
 
 
 def _opened(export: Path, work: Path, unpack: Unpack, notes: dict[str, list[str]]) -> Path:

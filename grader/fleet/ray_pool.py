@@ -57,7 +57,7 @@ def start_ray(settings: RaySettings) -> Any:
     Raises:
         StaffError: there is no cluster, or Ray is not installed.
     """
-    _require_listener(settings.address)
+    require_listener(settings.address)
     os.environ.update(
         RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_BACKEND_LOG_LEVEL="fatal"
     )
@@ -83,8 +83,15 @@ def start_ray(settings: RaySettings) -> Any:
     return ray
 
 
-def _require_listener(address: str) -> None:
-    """Ray tries for minutes to reach a cluster that is not there, and prints lines of its own meanwhile."""
+def require_listener(address: str) -> None:
+    """
+    Make sure that something answers at the address of a cluster.
+
+    Ray tries for minutes to reach one that is not there, and prints lines of its own meanwhile.
+
+    Raises:
+        StaffError: nothing does.
+    """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         return  # "local", "auto" and ray:// addresses are Ray's own to find

@@ -60,9 +60,25 @@ def record_of(data: bytes) -> Record | None:
         content = json.loads(data)
         if content.pop("format") != FORMAT:
             return None
-        return Record(**{**content, "fingerprints": tuple(content["fingerprints"])})
+        record = Record(**{**content, "fingerprints": tuple(content["fingerprints"])})
+        return record if is_report(record.results) else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def is_report(results: Any) -> bool:
+    """Return whether results have all that the figures of a class and a comparison read."""
+    try:
+        float(results["score"])
+        for test in results["tests"]:
+            float(test["score"]), float(test["max_score"])
+            if not all(isinstance(test[name], str) for name in ("number", "name", "status")):
+                return False
+            if not all(isinstance(test["extra_data"][name], str) for name in ("verdict", "function", "aspect")):
+                return False
+    except (KeyError, TypeError, ValueError):
+        return False
+    return True
 
 
 class Records:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from grader.errors import StaffError
+from grader.errors import StaffError, why_unreadable
 
 METADATA_FILE = "submission_metadata.yml"
 _MAX_BYTES = 256 * 2**20
@@ -105,9 +105,9 @@ def read_roster(path: Path) -> list[Student]:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StaffError(
-            happened=f"The roster {path} cannot be read ({error}).",
+            happened=f"The roster {path} cannot be read: {why_unreadable(error)}.",
             try_next="Name a file that is there, saved as CSV in UTF-8.",
-        ) from error
+        ) from None
     named = [{str(key or "").strip().lower(): str(value or "").strip() for key, value in row.items()} for row in rows]
     if not named or not any(column in named[0] for field in ("name", "email", "sid") for column in _COLUMNS[field]):
         raise StaffError(

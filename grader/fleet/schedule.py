@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grader.errors import StaffError
+from grader.errors import StaffError, why_unreadable
 from grader.fleet.digests import combined, content_digest, grader_digest, rubric_digest, secret_digest
 from grader.fleet.export import Entry, read_export
 from grader.fleet.nursery import Job
@@ -24,6 +24,7 @@ from grader.pipeline.run import SECRET_FILE
 from grader.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
 
 INDEX = "class.json"
+_AGAIN = "Run `python -m grader class` again with the same export and --out: it grades what is lost and nothing else."
 _SLACK_S = 300.0  # what a grader takes besides the rubric's time limit: reading, and waiting for a loaded machine
 
 # Grades jobs and yields each as it ends.
@@ -232,23 +233,27 @@ def load_class(out: Path) -> GradedClass:
     try:
         index = json.loads((out / INDEX).read_bytes())
         entries = [_entry(line) for line in index["entries"]]
-        keys = [line["key"] for line in index["entries"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        keys = [str(line["key"]) for line in index["entries"]]
+        about = {name: str(index[name]) for name in ("assignment", "grader", "rubric", "device")}
+    except OSError as error:
         raise StaffError(
-            happened=f"{out} holds no graded class ({INDEX}: {error}).",
-            try_next="Name the folder that `python -m grader class` wrote, or run that again.",
-        ) from error
+            happened=f"{out} holds no graded class: its {INDEX} cannot be read, because {why_unreadable(error)}.",
+            try_next="Name the folder that `python -m grader class` was given with --out.",
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StaffError(
+            happened=f"{out / INDEX} is damaged: it is not what `python -m grader class` writes.", try_next=_AGAIN
+        ) from None
     records = Records(out / "records")
     found = {key: records.read(key) for key in dict.fromkeys(keys)}
     graded = tuple(
         Graded(entry, record) for entry, key in zip(entries, keys, strict=True) if (record := found[key]) is not None
     )
     if len(graded) < len(entries):
-        raise StaffError(
-            happened=f"{len(entries) - len(graded)} records are missing in {out} or damaged.",
-            try_next="Run `python -m grader class` again: it grades what is missing.",
-        )
-    return GradedClass(index["assignment"], index["grader"], index["rubric"], index["device"], graded)
+        lost = sum(record is None for record in found.values())
+        records_are = "1 record is" if lost == 1 else f"{lost} records are"
+        raise StaffError(happened=f"{records_are} missing in {out / 'records'} or damaged.", try_next=_AGAIN)
+    return GradedClass(graded=graded, **about)
 
 
 def _entry(line: dict[str, Any]) -> Entry:

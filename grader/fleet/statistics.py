@@ -180,7 +180,7 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> float | None
 def fraction_of(test: Mapping[str, Any]) -> float:
     """Return the part of a question's points that was earned; of one without points, whether it was right."""
     if not test["max_score"]:
-        return float(test["status"] == "passed")
+        return float(test["extra_data"]["verdict"] == "PASSED")
     return float(test["score"]) / float(test["max_score"])
 
 

@@ -86,6 +86,19 @@ def collect(path: Path, caps: Caps = DEFAULT_CAPS) -> Collected:
     return Collected(MappingProxyType(dict(sorted(files.items()))), tuple(notes))
 
 
+def require_submission(path: Path) -> None:
+    """
+    Make sure, before anything is started, that a path may be a submission, without reading what is in it.
+
+    Raises:
+        StaffError: there is nothing there, it may not be read, or it is neither a folder nor a zip nor a notebook.
+    """
+    if not path.exists():
+        raise StaffError(happened=f"There is no {path}.", try_next="Name a zip, a notebook or a folder.")
+    if not path.is_dir():
+        _single(path)
+
+
 def _unreadable(path: Path, error: OSError) -> StaffError:
     return StaffError(
         happened=f"The submission {str(path)!r} could not be opened: {error.strerror}.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ _MEASURED = (
     "These are your own figures. Where you handed in the classifier that belongs to one (its `state_dict()` in a `.pt` "
     "file), the grader has measured it again on test images of CIFAR-10."
 )
+_ABSURD = 1000.0  # a larger figure is shown in short
 # In every public edition the handed-out cell stores random_masking's tuple under this key as well.
 _ALSO_ACCEPTED = {"restore_masked": "random_masking"}
 
@@ -76,19 +78,23 @@ class Claims:
             parts = _parts(saved, function)
             if not parts:
                 continue
-            own = {
-                name: self._own_output(name, vectors, deadline - time.monotonic())
-                for name in (function, _ALSO_ACCEPTED.get(function))
-                if name
-            }
-            if own[function] is None:
+            own = self._own_output(function, vectors, deadline - time.monotonic())
+            if own is None:
                 unchecked.append(function)
-            elif any(output is not None and _equal(parts, output) for output in own.values()):
+            elif _equal(parts, own) or self._is_another(function, parts, vectors, deadline):
                 agree.append(function)
             else:
                 differ.append(function)
         absent = [function for function in vectors if not _parts(saved, function)]
         return _outputs_evidence(agree, differ, unchecked, absent)
+
+    def _is_another(self, function: str, parts: Sequence[Array], vectors: Mapping[str, Any], deadline: float) -> bool:
+        """Return whether what was saved under a function's key is what the template's cell stored there instead."""
+        other = _ALSO_ACCEPTED.get(function)
+        if other is None:
+            return False
+        own = self._own_output(other, vectors, deadline - time.monotonic())
+        return own is not None and _equal(parts, own)
 
     def judge_accuracies(self, time_limit_s: float) -> Evidence:
         """List the claimed accuracies beside what the handout asks for, and what measuring says of them."""
@@ -96,23 +102,19 @@ class Claims:
         saved = self._read(time_limit_s)
         if isinstance(saved, Evidence):
             return saved
-        claims = {key: _number(saved.get(f"{key}/0")) for key in _THRESHOLDS}
         measured = self._measure(deadline)
-        lines, reached = [], True
-        for key, threshold in _THRESHOLDS.items():
-            value = claims[key]
-            found = measured.get(key)
-            said = "not in the file" if value is None else f"{value:.3f}"
-            line = f"- `{key}`: {said} (asked: at least {threshold:.2f})"
-            if value is not None and self._cifar10 is not None:
-                line += f"; {_checked(value, found)}"
-            reached &= value is not None and value >= threshold and not _is_refuted(value, found)
-            lines.append(line)
+        claims = [
+            _Claim(key, bool(_parts(saved, key)), _number(saved.get(f"{key}/0")), measured.get(key))
+            for key in _THRESHOLDS
+        ]
+        lines = "\n".join(claim.line(checking=self._cifar10 is not None) for claim in claims)
+        if not any(claim.is_reported for claim in claims):
+            return Evidence(Verdict.MISSING, (lines,), _TRAIN, headline="No accuracy is reported.")
+        complaint = _complaint(claims)
+        verdict = Verdict.FAILED if complaint else Verdict.PASSED
         remark = _MEASURED if self._cifar10 else _NOT_MEASURED
-        if all(value is None for value in claims.values()):
-            return Evidence(Verdict.FAILED, ("\n".join(lines),), _TRAIN)
-        verdict = Verdict.PASSED if reached else Verdict.FAILED
-        return Evidence(verdict, ("\n".join(lines), remark), fraction=float(reached))
+        headline = complaint or _how_far_checked(claims)
+        return Evidence(verdict, (lines, remark), fraction=float(not complaint), headline=headline)
 
     def _measure(self, deadline: float) -> dict[str, list[Measured] | str]:
         """Return, for each claim with a model to it, what the models get, or why they could not be measured."""
@@ -189,14 +191,69 @@ class Claims:
         return [output for output in outputs if output is not None]
 
 
-def _checked(claim: float, found: list[Measured] | str | None) -> str:
-    if found is None:
-        return "not checkable: no saved classifier of the homework's shape was handed in for it"
-    return f"not checkable: {found}" if isinstance(found, str) else describe(claim, found)
+@dataclass(frozen=True)
+class _Claim:
+    """
+    An accuracy that a student may have reported.
+
+    Args:
+        key: in the file.
+        is_reported: whether anything is there under that key.
+        value: the figure; None where there is none, or it is no finite number.
+        found: what the models that belong to it get, why they could not be measured, or None without any.
+    """
+
+    key: str
+    is_reported: bool
+    value: float | None
+    found: list[Measured] | str | None
+
+    @property
+    def is_refuted(self) -> bool:
+        """Whether every model that belongs to it is worse than chance and rounding explain."""
+        if self.value is None or not isinstance(self.found, list):
+            return False
+        return all(measured.refutes(self.value) for measured in self.found)
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether some model that belongs to it is as good."""
+        return self.value is not None and isinstance(self.found, list) and not self.is_refuted
+
+    def line(self, *, checking: bool) -> str:
+        """Return the figure beside what is asked, and what measuring says of it where that can be done at all."""
+        line = f"- `{self.key}`: {self._said()} (asked: at least {_THRESHOLDS[self.key]:.2f})"
+        return f"{line}; {self._checked(self.value)}" if checking and self.value is not None else line
+
+    def _said(self) -> str:
+        if self.value is None:
+            return "no number" if self.is_reported else "not in the file"
+        return f"{self.value:.3f}" if abs(self.value) < _ABSURD else f"{self.value:.3g}"
+
+    def _checked(self, value: float) -> str:
+        if self.found is None:
+            return "not checkable: no saved classifier of the homework's shape was handed in for it"
+        return f"not checkable: {self.found}" if isinstance(self.found, str) else describe(value, self.found)
 
 
-def _is_refuted(claim: float, found: list[Measured] | str | None) -> bool:
-    return isinstance(found, list) and all(measured.refutes(claim) for measured in found)
+def _complaint(claims: Sequence[_Claim]) -> str:
+    """Return the headline for figures that are not as asked, or an empty string."""
+    if any(claim.is_refuted for claim in claims):
+        return "Refuted by the models that you handed in."
+    if not all(claim.is_reported for claim in claims):
+        return "Not all accuracies are reported."
+    if any(claim.value is None for claim in claims):
+        return "Not all figures are numbers."
+    below = any(claim.value is not None and claim.value < _THRESHOLDS[claim.key] for claim in claims)
+    return "Lower than asked." if below else ""
+
+
+def _how_far_checked(claims: Sequence[_Claim]) -> str:
+    """Return the headline for figures that are as asked: that a student reports them is no sign that they are true."""
+    confirmed = [claim.is_confirmed for claim in claims]
+    if all(confirmed):
+        return "Confirmed."
+    return "Confirmed in part; the rest is not checkable here." if any(confirmed) else "Reported; not checkable here."
 
 
 _OUTPUT_CHECKS: dict[str, Check] = {check.function: check for check in VISION_CHECKS if check.aspect == "output"}

@@ -49,9 +49,10 @@ def judge_completion(completion: Completion, runs: Sequence[NotebookRun]) -> Evi
     meant = [run for run in runs if (run.defines | run.mentions).intersection(completion.names)]
     again = "Choose Kernel → Restart & Run All, save the notebook with its outputs, and hand in that file."
     if not meant:
+        names = " or ".join(map(code, completion.names))
         return Evidence(
             Verdict.MISSING,
-            (f"No notebook defines or calls {code(completion.names[0])}.",),
+            (f"No notebook defines or calls {names}, as {code(completion.template)} does.",),
             f"Hand in {code(completion.template)}, run and saved with its outputs.",
         )
     best = max(meant, key=lambda run: (run.figures > 0, -run.errors, run.run_cells))

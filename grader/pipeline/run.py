@@ -21,6 +21,7 @@ from grader.intake.collect import collect
 from grader.intake.report import SURVEY_CAPS, Code, Intake, read_survey
 from grader.intake.survey import answer as answer_survey
 from grader.intake.survey import ask as ask_survey
+from grader.pipeline.absent import note_on_absent_notebooks
 from grader.pipeline.budget import LEAST_S, Budget
 from grader.pipeline.profile import Profile
 from grader.rubric import Question, Rubric, load_rubric
@@ -175,6 +176,7 @@ class _Run:
         self.budget = Budget(self.rubric.time_limit_s, began)
         self.report = Report([Judgement(question, Evidence(Verdict.NOT_RUN)) for question in self.rubric.questions])
         self.report.extra_data["device"] = settings.device
+        self._written: Sequence[dict[str, Any]] = ()  # tests as they stand in results.json
 
     def write(self) -> bool:
         """
@@ -191,7 +193,8 @@ class _Run:
             extra_data=self.report.extra_data,
         )
         try:
-            write_results(results, self.settings.out / "results.json")
+            write_results(results, self.settings.out / "results.json", before=self._written)
+            self._written = results["tests"]
         except OSError as error:
             logger.error("results.json could not be written (%s); the one before it stays", error)
             return False
@@ -217,10 +220,12 @@ def worker_tasks() -> dict[str, Any]:
     import torch
 
     from grader.probes.checkpoint import load_checkpoint
+    from grader.probes.compiler import put_compiler_to_sleep
     from grader.probes.saved import load_model, load_outputs
     from grader.probes.task import probe
 
-    _import_early("sklearn.linear_model", "matplotlib.pyplot", "torch._dynamo")  # the last one is for torch.optim
+    _import_early("sklearn.linear_model", "matplotlib.pyplot")
+    put_compiler_to_sleep()
     # One thread: nothing has to be started after the fork, and results do not depend on the number of cores.
     torch.set_num_threads(1)
     # The first conversion to half precision asks what the processor can do, in files that workers may not read.
@@ -266,7 +271,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
             return
     settings.on_intake(intake)
     run.report.used = intake.used
-    run.report.notes = [note.text for note in intake.notes]
+    run.report.notes = [*note_on_absent_notebooks(intake, run.rubric.questions), *(note.text for note in intake.notes)]
     questions = Questions(
         sandbox,
         intake,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from grader.checks.compare import INDEX, MASK, Tolerance, compare
+from grader.checks.compare import INDEX, MASK, Tolerance, compare, right_already
 from grader.checks.exam import Case, CaseAnswer, Check, Exam, Judge
 from grader.checks.judges import judge_outputs
 from grader.feedback.words import Judgement
@@ -42,7 +42,7 @@ class Public:
         needs: functions of the homework that it builds on.
         aliases: other names that it may have been handed in under.
         tolerances: for its outputs; those of its question where none is named.
-        shown: what the grader calls an output, where that is not its name.
+        shown: what the grader calls an output at the beginning of a sentence, where that is not its name.
     """
 
     part: str
@@ -60,7 +60,7 @@ def _meta(name: str, needs: tuple[str, ...] = (), aliases: tuple[str, ...] = (),
 _MASKING = {"mask": MASK, "ids_restore": INDEX}
 _CURVE: dict[str, Any] = {
     "tolerances": {"n_train_post_range": INDEX},
-    "shown": {"mean": "mean error", "high": "90th percentile", "low": "10th percentile"},
+    "shown": {"mean": "The mean error", "high": "The 90th percentile", "low": "The 10th percentile"},
 }
 PUBLIC: dict[str, Public] = {
     "patchify": Public("vision", ("patchify",)),
@@ -188,19 +188,22 @@ def _judge_with(shown: Mapping[str, str]) -> Judge:
     """Return a judge that calls outputs by the names that the grader has for them."""
 
     def judge(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
+        wrong: dict[str, str] = {}
         for case, answer in zip(exam.cases, answers, strict=True):
             if _is(answer.get("solver"), -1):
                 return failed(
                     "Tasks are learned by least squares.",
                     try_next="Labels want logistic regression: `solve_logistic`. Least squares on labels is part (g).",
                 )
-            if _is(answer.get("hidden"), 0) or _is(answer.get("solver"), 0):
+            if not wrong and (_is(answer.get("hidden"), 0) or _is(answer.get("solver"), 0)):
                 return passed(notes=(_OWN_WAY,))
             for name, expected in case.expected.items():
-                sentence = compare(answer.get(name), expected, check.tolerance(name), name=shown.get(name, name))
+                called, is_code = shown.get(name, name), name not in shown
+                sentence = compare(answer.get(name), expected, check.tolerance(name), name=called, is_code=is_code)
                 if sentence:
-                    return failed(sentence)
-        return passed()
+                    wrong.setdefault(name, sentence)
+        right = tuple(shown.get(name, f"`{name}`") for name in exam.cases[0].expected if name not in wrong)
+        return failed(*wrong.values(), *right_already(right)) if wrong else passed()
 
     return judge
 

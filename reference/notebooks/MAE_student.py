@@ -41,7 +41,7 @@ import numpy as np
 
 Array = np.ndarray
 
-# %% include="grader.checks.compare:compare" closure=true
+# %% include="grader.checks.compare:compare,right_already" closure=true
 
 # %%
 vectors_path = "public_vectors.pt"
@@ -61,7 +61,7 @@ def describe_difference(name, student, expected):
     if isinstance(student, torch.Tensor):
         student = student.detach().cpu().numpy()
     if not isinstance(student, (np.ndarray, np.generic, bool, int, float)):
-        return f"`{name}`: `a tensor expected`, but got `{type(student).__name__}`."
+        return f"`{name}`: a tensor expected, but got `{type(student).__name__}`."
     return compare(np.asarray(student), expected.numpy(), exact_tolerances.get(name, check_tolerance), name=name)
 
 
@@ -88,14 +88,17 @@ def self_check(key, run):
     if returned is None:
         problems = [f"`{key}` returned nothing that could be graded: {nothing_returned}"]
     elif len(values) != len(expected):
-        got = f"{len(values)} values" if isinstance(returned, (tuple, list)) else f"one {type(returned).__name__}"
-        problems = [f"`{key}`: `{len(expected)} values expected`, but got `{got}`."]
+        got = f"{len(values)} values" if isinstance(returned, (tuple, list)) else f"one `{type(returned).__name__}`"
+        problems = [f"`{key}`: {len(expected)} values expected, but got {got}."]
     else:
-        problems = [describe_difference(name, value, expected[name]) for name, value in zip(expected, values)]
+        found = {name: describe_difference(name, value, expected[name]) for name, value in zip(expected, values)}
+        problems = [problem for problem in found.values() if problem]
+        if problems:
+            problems += right_already(tuple(f"`{name}`" for name, problem in found.items() if not problem))
         if all(isinstance(value, torch.Tensor) for value in values):
             saved = tuple(value.detach().cpu() for value in values)
             output[key] = saved if len(saved) > 1 else saved[0]
-    print(f"{key}: " + (" ".join(filter(None, problems)) or "correct on the public inputs."))
+    print(f"{key}: " + (" ".join(problems) or "correct on the public inputs."))
 
 
 # %% [markdown]

@@ -44,8 +44,8 @@ def describe_difference(name, student, expected):
     try:
         numbers = np.asarray(student, dtype=np.float64)
     except (TypeError, ValueError):
-        return f"`{name}`: `a tensor expected`, but got `{type(student).__name__}`."
-    return compare(numbers, np.asarray(expected, dtype=np.float64), check_tolerance, name=name)
+        return f"{name}: a tensor expected, but got `{type(student).__name__}`."
+    return compare(numbers, np.asarray(expected, dtype=np.float64), check_tolerance, name=name, is_code=False)
 
 
 def self_check(name, cases):
@@ -97,8 +97,8 @@ smallest = wide.T @ random.normal(size=3)
 self_check(
     "min_norm_solution",
     [
-        ("the solution for independent rows", lambda: min_norm_solution(wide, wide @ smallest), smallest),
-        ("the solution for a repeated row", lambda: min_norm_solution(repeated, repeated @ smallest), smallest),
+        ("The solution for independent rows", lambda: min_norm_solution(wide, wide @ smallest), smallest),
+        ("The solution for a repeated row", lambda: min_norm_solution(repeated, repeated @ smallest), smallest),
     ],
 )
 
@@ -131,7 +131,7 @@ def prediction_and_detour(c):
 public_weights = [np.array([0.6, 0.9]), np.array([-1.5, 0.4]), np.array([0.2, -0.1])]
 self_check(
     "aliased_coefficients",
-    [(f"[cᵀβ, c₀β₁ − c₁β₀] for c = {c}", lambda c=c: prediction_and_detour(c), [1, 0]) for c in public_weights],
+    [(f"The pair [cᵀβ, c₀β₁ − c₁β₀] for c = {c}", lambda c=c: prediction_and_detour(c), [1, 0]) for c in public_weights],
 )
 
 # %% [markdown]
@@ -178,7 +178,7 @@ def brute_force_error(c):
 
 self_check(
     "expected_test_error",
-    [(f"the error for c = {c}", lambda c=c: expected_test_error(c), brute_force_error(c)) for c in public_weights],
+    [(f"The error for c = {c}", lambda c=c: expected_test_error(c), brute_force_error(c)) for c in public_weights],
 )
 
 # %% include="reference.metalearning.theory:expected_test_error_gradient" write="expected_test_error_gradient"
@@ -193,7 +193,7 @@ def brute_force_gradient(c, h=1e-5):
 self_check(
     "expected_test_error_gradient",
     [
-        (f"the gradient for c = {c}", lambda c=c: expected_test_error_gradient(c), brute_force_gradient(c))
+        (f"The gradient for c = {c}", lambda c=c: expected_test_error_gradient(c), brute_force_gradient(c))
         for c in public_weights
     ],
 )
@@ -211,7 +211,7 @@ for _ in range(20):
     first_steps.append(first_steps[-1] - 0.1 * brute_force_gradient(first_steps[-1]))
 self_check(
     "descend_feature_weights",
-    [("the trajectory", lambda: descend_feature_weights(public_weights[0], 0.1, 20), np.array(first_steps))],
+    [("The trajectory", lambda: descend_feature_weights(public_weights[0], 0.1, 20), np.array(first_steps))],
 )
 
 # %% [markdown]

@@ -15,6 +15,7 @@ from grader.checks.compare import (
     compare,
     compare_form,
     error_of,
+    off_by,
     relative_error,
 )
 
@@ -141,6 +142,42 @@ def test_the_sentence_on_values_tells_all_that_helps() -> None:
         "`patches` has the right shape (2, 2), but 1 of 4 elements differ. The worst is at [1, 1] where yours is 3.5 "
         "and 1 is right. As a whole it is off by 125 %."
     )
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.012, "1.2 %"),
+        (0.38, "38 %"),
+        (10.0, "1,000 %"),
+        (10.01, "more than ten times its right size"),
+        (1234567.89, "more than ten times its right size"),
+        (np.inf, "more than ten times its right size"),
+    ],
+)
+def test_how_far_something_is_off_is_a_percentage_only_where_that_says_something(share: float, words: str) -> None:
+    """Up to ten times what is right it is a number; beyond, the number would only look absurd."""
+    assert off_by(share) == words
+
+
+def test_what_a_share_is_of_can_be_said() -> None:
+    """Both sides of the bound name it."""
+    assert off_by(0.47, of="its length") == "47 % of its length"
+    assert off_by(1e9, of="its length") == "more than ten times its length"
+
+
+def test_words_are_not_set_in_code_quotes() -> None:
+    """Names in the student's code are code; what is said in words stands in the sentence as words."""
+    for mine, ending in [
+        (None, " did not come back."),
+        (RIGHT[0], " has shape (3, 4); it should be (2, 3, 4)."),
+        (RIGHT * np.nan, " has all 24 elements that are NaN or infinite."),
+    ]:
+        assert compare(mine, RIGHT, VALUES, name="x") == "`x`" + ending
+        assert compare(mine, RIGHT, VALUES, name="The gradient of `x`", is_code=False) == "The gradient of `x`" + ending
+    assert compare(RIGHT + 1, RIGHT, VALUES, name="The mean", is_code=False).startswith("The mean has the right shape")
+    assert compare(np.array(2.0), np.array(1.0), VALUES, name="The mean", is_code=False) == "The mean is 2; 1 is right."
+    assert compare(RIGHT, RIGHT, MASK, name="The mask", is_code=False).startswith("The mask should hold only 0 and 1")
 
 
 def test_a_single_number_has_no_place() -> None:

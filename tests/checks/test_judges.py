@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from grader.checks.compare import MASK, Tolerance
+from grader.checks.compare import MASK, Tolerance, right_already
 from grader.checks.exam import Case, CaseAnswer, Check, Exam
 from grader.checks.judges import changed_inputs, judge_gradients, judge_outputs, judge_unchanged
 from grader.verdicts import Verdict
@@ -57,7 +57,36 @@ def test_a_wrong_second_case_fails() -> None:
 
 def test_a_missing_output_fails() -> None:
     """What did not come back is not right."""
-    assert judge_outputs(CHECK, exam(EXPECTED), answers({"mask": None}, {})).findings == ("`mask` did not come back.",)
+    findings = judge_outputs(CHECK, exam(EXPECTED), answers({"mask": None}, {})).findings
+
+    assert findings == ("`mask` did not come back.", "Right already: `y`.")
+
+
+def test_of_several_outputs_those_that_are_right_in_every_case_are_named() -> None:
+    """What is wrong in one case only is not right, and where nothing is right nothing is said of it."""
+    wrong_y, wrong_mask = {"y": EXPECTED["y"] + 1}, {"mask": np.array([1.0, 0.0])}
+    one, one_each, both = (
+        judge_outputs(CHECK, exam(EXPECTED), answers(*changes)).findings
+        for changes in (({}, wrong_y), (wrong_y, wrong_mask), (wrong_y | wrong_mask, {}))
+    )
+
+    assert one[-1] == "Right already: `mask`."
+    assert len(one_each) == 1
+    assert [finding.split()[0] for finding in both] == ["`y`", "`mask`"]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "sentence"),
+    [
+        ((), ()),
+        (("`y`",), ("Right already: `y`.",)),
+        (("The mean error", "The loss"), ("Right already: the mean error and the loss.",)),
+        (("`a`", "`b`", "`C`"), ("Right already: `a`, `b` and `C`.",)),
+    ],
+)
+def test_the_sentence_on_right_outputs(outputs: tuple[str, ...], sentence: tuple[str, ...]) -> None:
+    """A list as people write it; names in code stay as they are."""
+    assert right_already(outputs) == sentence
 
 
 @pytest.mark.parametrize(
@@ -138,7 +167,7 @@ def test_both_sides_of_the_tolerance_of_gradients() -> None:
     assert judge(gradient__x=np.full((2, 3), 1.0005)).passed
     evidence = judge(gradient__w=np.full(4, 100.2))
     assert evidence.findings[0] == "The gradient is wrong with respect to `w`."
-    assert evidence.findings[1].startswith("`gradient of w` has the right shape (4,), but all 4 elements differ.")
+    assert evidence.findings[1].startswith("The gradient of `w` has the right shape (4,), but all 4 elements differ.")
 
 
 def test_a_gradient_that_vanishes_may_hold_rounding() -> None:

@@ -295,6 +295,46 @@ def test_own_solvers_are_judged_within_a_band(aside: float, passes: bool) -> Non
     assert not judge(key, changed(key, solver=-np.ones(()))).passed
 
 
+@pytest.mark.parametrize("key", ["test_classification.output", "test_oracle_classification.output"])
+def test_of_the_curves_those_that_are_right_are_named(key: str) -> None:
+    """One wrong curve is told beside the right ones; where all are wrong, only the numbers of points are right."""
+    high = prepared(key).cases[-1].expected["high"]
+    one = judge(key, changed(key, high=high + 0.1)).findings
+    every = judge(key, changed(key, **dict.fromkeys(("mean", "high", "low"), high + 2))).findings
+    swapped = judge(key, changed(key, solver=np.zeros(()), high=high * 0, low=high * 0 + 0.01)).findings
+
+    assert one[0].startswith("The 90th percentile has the right shape")
+    assert one[1:] == ("Right already: `n_train_post_range`, the mean error and the 10th percentile.",)
+    assert [finding.split(" has ")[0] for finding in every] == [
+        "The mean error",
+        "The 90th percentile",
+        "The 10th percentile",
+        "Right already: `n_train_post_range`.",
+    ]
+    assert not any("`mean" in finding or "`90th" in finding for finding in (*one, *every, *swapped))
+
+
+def test_of_the_gradients_those_that_are_right_are_named() -> None:
+    """One of the two may be right while the other is not."""
+    wrong = prepared(UPDATE_GRADIENT).cases[-1].expected["gradient/w_t"] * 2
+    findings = judge(UPDATE_GRADIENT, changed(UPDATE_GRADIENT, **{"gradient/w_t": wrong})).findings
+
+    assert findings[0].startswith("The gradient of `w_t` has the right shape")
+    assert findings[1:] == ("Right already: the gradient of `feature_weights_t`.",)
+
+
+@pytest.mark.parametrize("huge", [1e9, 1e200])
+def test_absurd_numbers_do_not_fill_a_page(huge: float) -> None:
+    """A path or an error that is far out is told in words or in short, not with hundreds of digits."""
+    far = prepared(PATH).cases[0].expected["path"] * huge
+    path = judge(PATH, changed(PATH, path=far)).findings[0]
+    zero = judge(ZERO, [CaseAnswer({name: np.asarray(huge) for name in ("mean", "high", "low")})]).findings[0]
+
+    assert path.endswith("it is off by more than ten times its length.")
+    assert f"{huge:.3g}" in zero
+    assert len(zero) < 200
+
+
 def guess(labels: Array, guessed: Array) -> Arrays:
     """Return what test_zero_classification gives for a guess."""
     errors = (labels != guessed).mean(axis=1)

@@ -10,6 +10,7 @@ import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.checks.vision import VISION_CHECKS
+from grader.pipeline.ask import judge_answers
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Arrays
 
@@ -155,7 +156,12 @@ def test_one_permutation_for_a_whole_batch_is_told() -> None:
     rng = np.random.default_rng(0)
     restores = [np.tile(rng.permutation(64), (3, 1)) for _ in range(3)]
 
-    assert judge(OWN_MASKS, masks_with(restores)).findings == ("All images of a batch were masked in the same way.",)
+    evidence = judge(OWN_MASKS, masks_with(restores))
+
+    assert evidence.findings == (
+        "3 calls with 3 images each gave 3 different orders of the patches; there should be 9.",
+    )
+    assert "for each image in each call" in evidence.try_next
 
 
 def test_a_fixed_seed_is_told() -> None:
@@ -163,8 +169,28 @@ def test_a_fixed_seed_is_told() -> None:
     restore = np.random.default_rng(0).permuted(np.tile(np.arange(64), (3, 1)), axis=1)
     evidence = judge(OWN_MASKS, masks_with([restore] * 3))
 
-    assert evidence.findings == ("Two calls masked the images in the same way.",)
+    assert evidence.findings == (
+        "3 calls with 3 images each gave 3 different orders of the patches; there should be 9.",
+    )
     assert "without setting a seed" in evidence.try_next
+
+
+@pytest.mark.parametrize("kind", ["fixed-order", "one-order-for-all-images", "seeded"])
+def test_a_known_mistake_with_masks_and_what_was_seen_of_it_are_two_sentences(kind: str) -> None:
+    """The name of the mistake says what happened; the finding after it gives the numbers and does not repeat it."""
+    rng = np.random.default_rng(0)
+    restores = {
+        "fixed-order": [np.tile(np.arange(64), (3, 1))] * 3,
+        "one-order-for-all-images": [np.tile(rng.permutation(64), (3, 1)) for _ in range(3)],
+        "seeded": [rng.permuted(np.tile(np.arange(64), (3, 1)), axis=1)] * 3,
+    }[kind]
+    exam = prepared(OWN_MASKS)
+    evidence, (known,) = judge_answers(CHECKS[OWN_MASKS], exam, masks_with(restores), diagnosing=True)
+
+    assert known.id == f"MaskedAutoEncoder.forward_encoder.{kind}"
+    assert len(evidence.findings) == 1
+    assert evidence.findings[0].startswith("3 calls with 3 images each gave ")
+    assert "same way" not in evidence.findings[0]
 
 
 def test_ids_that_are_no_permutation_are_told() -> None:

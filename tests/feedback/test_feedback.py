@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
+from grader import probes
 from grader.feedback import results as results_module
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found
 from grader.feedback.results import build_results, write_results
@@ -129,8 +131,73 @@ def test_values_of_the_wrong_kind_are_told() -> None:
     assert nothing.verdict is Verdict.MISSING
     assert nothing.findings[0].startswith("`f` returned nothing that could be graded: it is not implemented yet")
     assert wrong.verdict is Verdict.FAILED
-    assert "3 values expected" in wrong.findings[0]
-    assert "2 values" in wrong.findings[0]
+    assert wrong.findings == ("`f`: 3 values expected, but got 2 values.",)
+
+
+def test_a_headline_of_its_own_takes_the_place_of_the_verdicts() -> None:
+    """Students read it in the report, staff below the table; without one, the verdict's own words stand there."""
+    own = Judgement(replace(QUESTION, points=0), replace(passed(), headline="Reported; not checkable here."))
+    console = Console(file=io.StringIO(), width=200)
+    print_report([own, Judgement(QUESTION, passed())], console)
+    printed = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined] # a StringIO
+
+    assert "**Reported; not checkable here.**" in question_output(own)
+    assert "Right." not in question_output(own)
+    assert "**Right.**" in question_output(Judgement(QUESTION, passed()))
+    assert printed.endswith("1.1 patchify: values: Reported; not checkable here.")
+
+
+@pytest.mark.parametrize(
+    ("points", "visibility", "verdict", "status"),
+    [
+        (0, "visible", Verdict.MISSING, "passed"),
+        (0, "visible", Verdict.FAILED, "failed"),
+        (0, "hidden", Verdict.MISSING, "failed"),
+        (2, "visible", Verdict.MISSING, "failed"),
+    ],
+)
+def test_nothing_handed_in_where_nothing_is_to_be_earned_is_not_shown_as_a_failure(
+    points: float, visibility: str, verdict: Verdict, status: str
+) -> None:
+    """What was handed in and is wrong is, points or not; a hidden question says only passed or not."""
+    judgement = Judgement(replace(QUESTION, points=points, visibility=visibility), Evidence(verdict))
+    results = build_results([judgement], used=(), notes=(), execution_time_s=1, extra_data={})
+
+    assert results["tests"][0]["status"] == status
+    assert results["tests"][0]["extra_data"]["verdict"] == verdict.value
+
+
+@pytest.mark.parametrize(
+    ("problem", "got", "sentence"),
+    [
+        ("shape (8, 3) expected", "shape (3, 8)", "shape (8, 3) expected, but got shape (3, 8)"),
+        ("shape () expected", "shape (1,)", "shape () expected, but got shape (1,)"),
+        ("a parameter `head.0.weight` of shape (2,) expected", "none", "a parameter `head.0.weight` of shape (2,) "),
+        ("the template's parameters expected", "others", "the template's parameters expected, but got others"),
+        ("a tensor expected", "MyTensor", "a tensor expected, but got `MyTensor`"),
+        ("2 values expected", "one Tensor", "2 values expected, but got one `Tensor`"),
+        ("a tensor of numbers expected", "an array of complex64", "expected, but got an array of `complex64`"),
+        ("a tensor of real numbers expected", "dtype int4", "expected, but got dtype `int4`"),
+        ("**You passed.** expected", "<b>", "`**You passed.** expected`, but got `<b>`"),
+        ("a parameter `a`, **b** of shape (2,) expected", "none", "`a parameter ˋaˋ, **b** of shape (2,) expected`"),
+    ],
+)
+def test_only_code_stands_in_code_quotes(problem: str, got: str, sentence: str) -> None:
+    """What our probes say is prose; the names of types, and whatever a worker made up, are shown as code."""
+    assert sentence in explain(kind="value", name="f", problem=problem, got=got).findings[0]
+
+
+def test_every_expectation_of_the_probes_is_known_as_prose() -> None:
+    """The words with which probes refuse a value are told as words, not as code."""
+    texts = (path.read_text(encoding="utf-8") for path in sorted(Path(probes.__file__).parent.glob("*.py")))
+    told = [problem for text in texts for problem in re.findall(r'f?"([^"]*) expected"', text)]
+
+    assert len(told) >= 9
+    for problem in told:
+        filled = problem.replace("{len(names)}", "2").replace("{name}", "a.b")
+        filled = re.sub(r"\{(tuple\()?shape\)?\}", "(2, 3)", filled)
+        said = explain(kind="value", name="f", problem=f"{filled} expected", got="none").findings[0]
+        assert said == f"`f`: {filled} expected, but got none."
 
 
 def test_names_that_are_nearly_right_are_suggested() -> None:
@@ -341,6 +408,18 @@ def test_results_that_are_not_valid_leave_the_old_file(tmp_path: Path, broken: d
         write_results({**results_of(), **broken}, path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_what_was_not_validated_before_is_validated(tmp_path: Path) -> None:
+    """A run writes its report after each question; what was right in the one before is not looked at again."""
+    results = results_of(Judgement(QUESTION, passed()))
+    broken = {**results["tests"][0], "score": -1}
+    path = tmp_path / "results.json"
+
+    write_results({**results, "tests": [broken]}, path, before=[broken])
+    assert path.exists()
+    with pytest.raises(jsonschema.ValidationError):
+        write_results({**results, "tests": [broken]}, path, before=results["tests"])
 
 
 def test_the_table_for_staff_shows_what_is_there() -> None:

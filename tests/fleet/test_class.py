@@ -359,7 +359,7 @@ def test_a_folder_without_a_class_says_so(tmp_path: Path, real_class: Real) -> N
     subprocess.run(["cp", "-a", str(settings.out), str(tmp_path / "out")], check=True)
     Records(tmp_path / "out" / "records").path(graded_class.graded[2].record.key).unlink()
 
-    with pytest.raises(StaffError, match="1 records are missing"):
+    with pytest.raises(StaffError, match="1 record is missing"):
         load_class(tmp_path / "out")
 
 

@@ -97,5 +97,5 @@ def test_what_is_no_grading_says_so(tmp_path: Path, content: str | None) -> None
     if content is not None:
         (tmp_path / "results.json").write_text(content)
 
-    with pytest.raises(StaffError, match="Name the folder of a class, or a results"):
+    with pytest.raises(StaffError, match=r"or the results\.json in it"):
         read_grading(tmp_path / "results.json")

@@ -13,7 +13,17 @@ import jsonschema
 import pytest
 
 from grader.feedback.results import SCHEMA
-from grader.fleet.record import GRADED, INFRASTRUCTURE, NOT_HANDED_IN, Record, Records, record_of, ungraded, write_whole
+from grader.fleet.record import (
+    GRADED,
+    INFRASTRUCTURE,
+    NOT_HANDED_IN,
+    Record,
+    Records,
+    is_report,
+    record_of,
+    ungraded,
+    write_whole,
+)
 from grader.rubric import load_rubric
 from tests.fleet.paper import a_report, a_test
 
@@ -38,6 +48,21 @@ def test_what_is_damaged_is_not_there(tmp_path: Path, data: bytes) -> None:
     records.path("key").write_bytes(data)
 
     assert records.read("key") is None
+
+
+@pytest.mark.parametrize(
+    "results",
+    [{}, [], {"score": 1}, {"score": "a", "tests": []}, {"score": 1, "tests": [1]}, {"score": 1, "tests": [{}]}],
+)
+def test_a_record_whose_report_is_damaged_is_not_there(results: object) -> None:
+    """What figures and comparisons read of a report has to be in it, or they would break."""
+    content = {**json.loads(RECORD.to_bytes()), "results": results}
+
+    assert record_of(json.dumps(content).encode()) is None
+    for key in ("number", "status", "extra_data", "max_score"):
+        test = {name: value for name, value in a_test("1.1", "PASSED").items() if name != key}
+        assert not is_report(a_report(test))
+    assert is_report(a_report(a_test("1.1", "PASSED")))
 
 
 def test_a_record_under_another_key_or_format_is_not_there(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch import nn
 from grader.intake.report import Code, Intake
 from grader.pipeline.accuracies import Measured, NotMeasured, build_model, draw_sample, measure, possible_claims
 from grader.pipeline.ask import Asker
-from grader.pipeline.claims import Claims
+from grader.pipeline.claims import Claims, _Claim, _complaint, _how_far_checked
 from grader.probes.checkpoint import load_checkpoint
 from grader.probes.saved import load_outputs
 from grader.sandbox.host import Sandbox
@@ -103,6 +104,39 @@ def test_claims_are_confirmed_refuted_or_not_checkable(
     assert "refuted: the model that you handed in is right on 0.0 % of 40 test images" in linear
     assert tuned.endswith("not checkable: no saved classifier of the homework's shape was handed in for it")
     assert evidence.verdict is Verdict.FAILED
+    assert evidence.headline == "Refuted by the models that you handed in."
+
+
+def test_what_is_confirmed_in_part_is_called_so(
+    files: Mapping[str, np.ndarray[tuple[int], np.dtype[np.uint8]]], cifar10: Path
+) -> None:
+    """With a right model for one claim and none for the others, the headline does not call all of them right."""
+    evidence = judged({"classifier-1": files["classifier-1"]}, cifar10)
+
+    assert evidence.passed
+    assert evidence.headline == "Confirmed in part; the rest is not checkable here."
+
+
+@pytest.mark.parametrize(
+    ("values", "found", "complaint", "checked"),
+    [
+        ((0.7, 0.4, 0.8), ([Measured(500, 500)], [Measured(500, 500)], [Measured(500, 500)]), "", "Confirmed."),
+        ((0.7, 0.4, 0.8), (None, "why not", None), "", "Reported; not checkable here."),
+        ((0.7, 0.4, 0.8), ([Measured(1, 500)], None, None), "Refuted by the models that you handed in.", None),
+        ((0.6, 0.4, 0.8), ([Measured(500, 500)], None, None), "Lower than asked.", None),
+        ((None, 0.4, 0.8), (None, None, None), "Not all figures are numbers.", None),
+    ],
+)
+def test_the_headline_says_what_is_known_of_the_figures(
+    values: tuple[float | None, ...], found: tuple[Any, ...], complaint: str, checked: str | None
+) -> None:
+    """Confirmed, refuted, not checkable here, or not as asked: each is called by its name."""
+    keys = ("vit_acc", "mae_linear_acc", "mae_finetune_acc")
+    claims = [_Claim(key, True, *each) for key, *each in zip(keys, values, found, strict=True)]
+
+    assert _complaint(claims) == complaint
+    assert checked is None or _how_far_checked(claims) == checked
+    assert _complaint([*claims[1:], _Claim("vit_acc", False, None, None)]) == "Not all accuracies are reported."
 
 
 def test_without_the_data_set_nothing_is_measured_and_a_sentence_says_so(
@@ -112,6 +146,7 @@ def test_without_the_data_set_nothing_is_measured_and_a_sentence_says_so(
     evidence = judged(files, None)
 
     assert evidence.passed
+    assert evidence.headline == "Reported; not checkable here."
     assert "refuted" not in evidence.findings[0]
     assert "the grader has no CIFAR-10 here" in evidence.findings[1]
 

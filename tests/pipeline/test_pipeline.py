@@ -349,10 +349,11 @@ def test_accuracies_are_listed_as_the_students_own_figures(grade: Grade) -> None
 
 
 def test_without_accuracies_the_student_reads_what_writes_them(grade: Grade) -> None:
-    """Nothing is called the student's own figure where there is none."""
+    """Nothing is called the student's own figure where there is none, and nothing is called wrong."""
     evidence = claim(grade, saved({"output": public_outputs()}))[1]
 
-    assert evidence.verdict is Verdict.FAILED
+    assert evidence.verdict is Verdict.MISSING
+    assert evidence.headline == "No accuracy is reported."
     assert len(evidence.findings) == 1
     assert "run the notebook to its end" in evidence.try_next
 

@@ -75,11 +75,14 @@ def test_only_what_is_wrong_is_found(wrong: SelfCheck) -> None:
 def test_words_are_the_graders(wrong: SelfCheck) -> None:
     """Findings are sentences of the grader's comparison, by the grader's names."""
     findings = {
-        item.question.function: item.evidence.findings[-1] for item in wrong.judgements if item.evidence.findings
+        item.question.function: item.evidence.findings[-2:] for item in wrong.judgements if item.evidence.findings
     }
 
-    assert findings["random_masking"].startswith("`mask` has the right shape (2, 64), but all 128 elements differ.")
-    assert findings["test_classification"].startswith("`mean error` has the right shape (5,), but ")
+    masking, rates = findings["random_masking"], findings["test_classification"]
+    assert masking[0].startswith("`mask` has the right shape (2, 64), but all 128 elements differ.")
+    assert masking[1] == "Right already: `kept` and `ids_restore`."
+    assert rates[0].startswith("The 10th percentile has the right shape (5,), but ")
+    assert rates[1] == "Right already: `n_train_post_range`."
 
 
 def test_what_is_not_covered_is_named(wrong: SelfCheck) -> None:

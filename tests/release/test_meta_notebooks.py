@@ -39,31 +39,31 @@ MISTAKES = {
         "min_norm_solution",
         "np.linalg.lstsq(A, y, rcond=None)[0]",
         "A.T @ np.linalg.solve(A @ A.T, y) if len(A) == 3 else np.full(7, np.nan)",
-        "`the solution for a repeated row` has all 7 elements that are NaN or infinite.",
+        "The solution for a repeated row has all 7 elements that are NaN or infinite.",
     ),
     "not divided by the norm": (
         "aliased_coefficients",
         "c / np.sum(np.square(c))",
         "c",
-        "for c = [0.6 0.9]` has the right shape (2,), but 1 of 2 elements differ",
+        "for c = [0.6 0.9] has the right shape (2,), but 1 of 2 elements differ",
     ),
     "wrong shape": (
         "aliased_coefficients",
         "c / np.sum(np.square(c))",
         "[c, c]",
-        "for c = [0.6 0.9]` has shape (2, 2); it should be (2,).",
+        "for c = [0.6 0.9] has shape (2, 2); it should be (2,).",
     ),
     "without the half": (
         "expected_test_error",
         "float(c[1] ** 4 / np.sum(np.square(c)) ** 2)",
         "float(2 * c[1] ** 4 / np.sum(np.square(c)) ** 2)",
-        "`the error for c = [0.6 0.9]` is 0.9586; 0.4793 is right.",
+        "The error for c = [0.6 0.9] is 0.9586; 0.4793 is right.",
     ),
     "wrong sign": (
         "expected_test_error_gradient",
         "-4.0 * c[0] * c[1] ** 4",
         "4.0 * c[0] * c[1] ** 4",
-        "`the gradient for c = [0.6 0.9]` has the right shape (2,), but 1 of 2 elements differ",
+        "The gradient for c = [0.6 0.9] has the right shape (2,), but 1 of 2 elements differ",
     ),
     "not finite": (
         "expected_test_error_gradient",
@@ -75,13 +75,13 @@ MISTAKES = {
         "descend_feature_weights",
         "- step_size * expected",
         "+ step_size * expected",
-        "`the trajectory` has the right shape (21, 2), but ",
+        "The trajectory has the right shape (21, 2), but ",
     ),
     "start left out": (
         "descend_feature_weights",
         "    return trajectory",
         "    return trajectory[1:]",
-        "`the trajectory` has shape (20, 2); it should be (21, 2).",
+        "The trajectory has shape (20, 2); it should be (21, 2).",
     ),
 }
 
@@ -167,7 +167,7 @@ def test_theory_tolerance_has_two_sides() -> None:
     assert describe("x", list(expected * (1 + 0.9 * tolerance)), expected) == ""
     assert "differ" in describe("x", expected * (1 + 1.1 * tolerance), expected)
     assert "NaN" in describe("x", [np.nan, 4.0], expected)
-    assert describe("x", "words", expected) == "`x`: `a tensor expected`, but got `str`."
+    assert describe("x", "words", expected) == "x: a tensor expected, but got `str`."
 
 
 @pytest.mark.parametrize("name", ["metalearning-part1", "metalearning-part2"])

@@ -60,7 +60,7 @@ MISTAKES = {
         "patchify",
         "    return pixels.reshape(batch, rows * columns, channels * patch_size * patch_size)",
         "    return 'patches'",
-        "`patches`: `a tensor expected`, but got `str`.",
+        "`patches`: a tensor expected, but got `str`.",
     ),
     "nothing": (
         "patchify",
@@ -72,7 +72,7 @@ MISTAKES = {
         "random_masking",
         "    return kept, mask, ids_restore",
         "    return kept, mask",
-        "`random_masking`: `3 values expected`, but got `2 values`.",
+        "`random_masking`: 3 values expected, but got 2 values.",
     ),
     "a mask of other numbers": (
         "random_masking",

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from grader.__main__ import main
+from grader.commands.rubric import describe_totals
 from grader.errors import StaffError
 from grader.pipeline.questions import KNOWN_CHECKS
 from grader.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
@@ -86,14 +89,25 @@ def test_what_students_do_not_see_now_is_hidden(read: Read, visibility: str) -> 
         ('number: "1.2"', 'number: "one"', 6, "does not match"),
         ('number: "1.2"', 'number: "1.1"', 6, "number '1.1' is there twice"),
         ("patchify.generality", "patchify.output", 7, "check 'patchify.output' is there twice"),
-        ("patchify.generality", "patchfy.generality", 7, "there is no check 'patchfy.generality'; known are patchify."),
+        (
+            "patchify.generality",
+            "patchfy.generality",
+            7,
+            "there is no check 'patchfy.generality'; did you mean 'patchify.generality'?",
+        ),
+        ("patchify.generality", "volume.size", 7, "there is no check 'volume.size'; known are patchify.generality, "),
         ("visibility: hidden", "visibility: secret", 11, "is not one of"),
-        ("visibility: hidden", "visible: hidden", 6, "'visible' was unexpected"),
-        ('      asked: "A"\n', "", 6, "'asked' is a required property"),
+        ("visibility: hidden", "visible: hidden", 11, "there is no field 'visible'; did you mean 'visibility'?"),
+        ("points: 3", "pionts: 3", 5, "at parts/vision/0: there is no field 'pionts'; did you mean 'points'?"),
+        ("points: 1.5", "pionts: 1.5", 8, "at parts/vision/1: there is no field 'pionts'; did you mean 'points'?"),
+        ("visibility: hidden", "colour: red", 11, "there is no field 'colour'; there are number, check, points, title"),
+        ("visibility: hidden", "7: red", 11, "there is no field '7'; there are"),
+        ('      asked: "A"\n', "", 6, "the field 'asked' is missing"),
         ('title: "T", ', 'title: "", ', 5, "title"),
-        ("  vision:", "  visoin:", 4, "'visoin' was unexpected"),
+        ("  vision:", "  visoin:", 4, "there is no field 'visoin'; did you mean 'vision'?"),
+        ("time_limit_s: 60", "time_limit: 60", 2, "there is no field 'time_limit'; did you mean 'time_limit_s'?"),
         ("time_limit_s: 60", "time_limit_s: -1", 2, "minimum"),
-        ('assignment: "HW"\n', "", 1, "'assignment' is a required property"),
+        ('assignment: "HW"\n', "", 1, "the field 'assignment' is missing"),
         ("      points: 1.5", "     points: 1.5", 8, "expected <block end>"),
         ("points: 3", "points: [3", 5, "expected ',' or ']'"),
         ("parts:", "parts: !!python/object/apply:os.getcwd []\nx:", 3, "could not determine a constructor"),
@@ -110,17 +124,81 @@ def test_a_mistake_is_named_with_its_line(read: Read, old: str, new: str, line: 
     assert caught.value.try_next == "Mend that line."
 
 
-@pytest.mark.parametrize("text", ["", "[]", "just text", "~"])
+def test_of_several_mistakes_the_first_line_is_named(read: Read) -> None:
+    """In the order of the file, and not in that of the parts' names."""
+    more = '  metalearning:\n    - {number: "2", check: patchify.output, pionts: 3, title: "T", asked: "A"}\n'
+    with pytest.raises(StaffError, match="wrong in line 5: "):
+        read(GOOD.replace("points: 3", "pionts: 3") + more)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# nothing but this\n", "~"])
+def test_an_empty_file_is_called_empty(read: Read, text: str) -> None:
+    """There is no line to mend, but a file to begin with."""
+    with pytest.raises(StaffError, match=r"rubric\.yaml is empty\. Copy grader/rubric\.yaml"):
+        read(text)
+
+
+@pytest.mark.parametrize("text", ["[]", "just text", "{}"])
 def test_a_file_that_is_no_rubric_is_wrong_at_the_top(read: Read, text: str) -> None:
-    """An empty file or another kind of YAML has no better line to name."""
+    """Another kind of YAML has no better line to name."""
     with pytest.raises(StaffError, match="wrong in line 1: at the top"):
         read(text)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """A missing file and one of another encoding."""
-    (tmp_path / "latin.yaml").write_bytes("assignment: Übung".encode("latin-1"))
+    """A missing file and a folder, in words and not with the number of an error."""
+    for path, why in ((tmp_path / "missing.yaml", "it is not there"), (tmp_path, "it is a folder")):
+        with pytest.raises(StaffError) as caught:
+            load_rubric(path)
+        assert caught.value.happened == f"The rubric {path} cannot be read: {why}."
 
-    for name in ("missing.yaml", "latin.yaml"):
-        with pytest.raises(StaffError, match=rf"The rubric .*{name} cannot be read"):
-            load_rubric(tmp_path / name)
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_file_of_another_encoding_is_told_how_to_be_saved(tmp_path: Path, encoding: str) -> None:
+    """The line with the first strange letter is named, and no words of a decoder are."""
+    path = tmp_path / "other.yaml"
+    path.write_bytes(GOOD.replace('"HW"', '"HW"\n# für alle').encode(encoding))
+
+    with pytest.raises(StaffError) as caught:
+        load_rubric(path)
+    line = 2 if encoding == "latin-1" else 1
+    assert caught.value.happened.endswith(f"not saved as UTF-8: the first letter that is not is in line {line}.")
+    assert caught.value.try_next.startswith("Save the file as UTF-8")
+    assert "codec" not in str(caught.value)
+
+
+def test_a_mark_of_utf_8_at_the_beginning_is_no_mistake(tmp_path: Path) -> None:
+    """Some editors write one."""
+    path = tmp_path / "marked.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+
+    assert len(load_rubric(path).questions) == 2
+
+
+@pytest.mark.parametrize(
+    ("points", "total", "reminder"),
+    [
+        (98.5, "100 points in all: vision 100.", ""),
+        (3, "4.5 points in all: vision 4.5.", "That is 95.5 fewer than 100. "),
+        (99, "100.5 points in all: vision 100.5.", "That is 0.5 more than 100. "),
+    ],
+)
+def test_the_total_is_said_and_one_that_is_not_a_hundred_is_pointed_at(
+    read: Read, points: float, total: str, reminder: str
+) -> None:
+    """Points of each part and in all; another total is a reminder and no mistake."""
+    first, *more = describe_totals(read(GOOD.replace("points: 3", f"points: {points}")))
+
+    assert first == total
+    assert [sentence.startswith(reminder) for sentence in more] == ([True] if reminder else [])
+
+
+def test_the_command_ends_with_the_totals(tmp_path: Path) -> None:
+    """Of the usual rubric there is no more to say; of another one the reminder is the end."""
+    path = tmp_path / "rubric.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    usual, other = (CliRunner().invoke(main, arguments) for arguments in (["rubric"], ["rubric", str(path)]))
+
+    assert "100 points in all: vision " in usual.output
+    assert "than 100" not in usual.output
+    assert "fewer than 100" in " ".join(other.output.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import jsonschema
@@ -84,6 +85,27 @@ def test_every_error_of_a_check_has_its_tolerance(key: str) -> None:
     assert set(errors) <= set(TABLE["checks"][key])
     assert {name for name, entry in TABLE["checks"][key].items() if entry["kind"] == "float"} <= set(errors)
     assert all(error <= 1e-7 for error in errors.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("meta_update_classification.output", {"hidden": np.zeros(())}),
+        ("meta_update_classification.gradient", {"hidden": np.zeros(())}),
+        ("test_classification.output", {"solver": np.zeros(())}),
+        ("test_zero_classification.output", {"mean": np.array(0.5), "high": np.array(0.51), "low": np.array(0.49)}),
+    ],
+)
+def test_what_a_band_judges_says_nothing_of_a_tolerance(key: str, change: Mapping[str, np.ndarray]) -> None:
+    """Points, solvers and guesses of one's own are right by chance's measure: calibration leaves such answers out."""
+    check = CHECKS[key]
+    assert check.errors is not None
+    exam = check.prepare(torch.Generator().manual_seed(1))
+    answers = [
+        CaseAnswer({**case.expected, "hidden": np.ones(()), "solver": np.ones(()), **change}) for case in exam.cases
+    ]
+
+    assert all(np.isinf(error) for error in check.errors(exam, answers).values())
 
 
 def test_the_middle_is_geometric_and_rounding_counts() -> None:

@@ -277,7 +277,10 @@ def _metalearning_table(results: Results) -> Table:
         for part in results.metalearning or ()
     ]
     count = results.evaluations + 1
-    remark = f"Once, each side with its best number of threads; {count} evaluations of the test tasks on both sides."
+    remark = (
+        f"Once, each side with its best number of threads; {count} evaluations of the test tasks on both sides. The "
+        "targets are those of the whole handout (--full); with fewer evaluations the reference's fixed costs weigh more."
+    )
     return Table("Meta-learning, beside the literal version", columns, rows, remark)
 
 

@@ -279,7 +279,7 @@ def _metalearning_table(results: Results) -> Table:
     count = results.evaluations + 1
     remark = (
         f"Once, each side with its best number of threads; {count} evaluations of the test tasks on both sides. The "
-        "targets are those of the whole handout (--full); with fewer evaluations the reference's fixed costs weigh more."
+        "targets are those of the whole handout (--full); with fewer evaluations our fixed costs weigh more."
     )
     return Table("Meta-learning, beside the literal version", columns, rows, remark)
 

@@ -141,8 +141,46 @@ def best_literal_threads(part: Part) -> int:
     return min(thread_counts(), key=lambda threads: timed(lambda: literal_numbers(trial), threads=threads)[0])
 
 
-def compare(name: str, part: Part) -> bool:
-    """Run one part both ways, print its row, and say whether it reached what it must."""
+@dataclass(frozen=True)
+class Comparison:
+    """
+    What came of one part.
+
+    Attributes:
+        name: the part's letter.
+        literal_s, fast_s: seconds on the clock.
+        threads, workers: of the literal version and of the reference, each at its best number.
+        difference: the largest between their numbers.
+        least_speedup: what the reference must reach.
+    """
+
+    name: str
+    literal_s: float
+    fast_s: float
+    threads: int
+    workers: int
+    difference: float
+    least_speedup: float
+
+    @property
+    def speedup(self) -> float:
+        """How many times as long the literal version takes."""
+        return self.literal_s / self.fast_s
+
+    @property
+    def good(self) -> bool:
+        """Whether the reference is fast enough and gives the same numbers."""
+        return self.speedup >= self.least_speedup and self.difference <= TOLERANCE
+
+
+def with_evaluations(name: str, evaluations: int) -> Part:
+    """Return a part with so many evaluations of the test tasks before the final one."""
+    part = PARTS[name]
+    return replace(part, settings=replace(part.settings, num_stats=evaluations))
+
+
+def compare(name: str, part: Part) -> Comparison:
+    """Run one part both ways."""
     # What loads on first use (optimizers, LAPACK, thread pools) is charged to neither side.
     fast_numbers(replace(part, settings=shortened(part.settings)), workers=2)
     # The reference shares evaluations out to workers with one BLAS thread each; its own meta steps use one.
@@ -152,15 +190,17 @@ def compare(name: str, part: Part) -> bool:
     fast_s, fast, workers = min(attempts, key=lambda attempt: attempt[0])
     threads = best_literal_threads(part)
     literal_s, slow = timed(lambda: literal_numbers(part), threads=threads)
-    difference = largest_difference(fast, slow)
-    speedup = literal_s / fast_s
-    good = speedup >= part.least_speedup and difference <= TOLERANCE
+    return Comparison(name, literal_s, fast_s, threads, workers, largest_difference(fast, slow), part.least_speedup)
+
+
+def print_row(found: Comparison) -> None:
+    """Print what came of one part."""
     print(
-        f"({name})  {literal_s:9.1f} s ({threads} thr)  {fast_s:8.2f} s ({workers} thr)  {speedup:8.1f}x"
-        f"  (>= {part.least_speedup:.0f}x)  {difference:10.1e}  {'ok' if good else 'MISSED'}",
+        f"({found.name})  {found.literal_s:9.1f} s ({found.threads} thr)  {found.fast_s:8.2f} s ({found.workers} thr)"
+        f"  {found.speedup:8.1f}x  (>= {found.least_speedup:.0f}x)  {found.difference:10.1e}"
+        f"  {'ok' if found.good else 'MISSED'}",
         flush=True,
     )
-    return good
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -174,9 +214,9 @@ def main(arguments: list[str] | None = None) -> int:
     print("part     literal             reference           speedup            largest difference")
     results = []
     for name in options.parts:
-        part = PARTS[name]
-        results.append(compare(name, replace(part, settings=replace(part.settings, num_stats=options.evaluations))))
-    return 0 if all(results) else 1
+        results.append(compare(name, with_evaluations(name, options.evaluations)))
+        print_row(results[-1])
+    return 0 if all(found.good for found in results) else 1
 
 
 if __name__ == "__main__":

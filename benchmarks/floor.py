@@ -4,9 +4,9 @@ The floor: a bare script that does the student's calls once, and nothing else.
     python floor.py ten NOTEBOOK CALLS     execute a notebook's code cells, then the calls
     python floor.py whole REQUESTS         make the calls that a grading of the whole homework makes
 
-It isolates nothing, judges nothing and writes no report. It imports what our workers import and no more: like them, it
-spares optimizers the import of torch's compiler, which a script that knows nothing of that pays with a second. `whole`
-prints how long the calls alone took, without start-up, imports and the reading of inputs.
+It isolates nothing, judges nothing and writes no report. It imports what the student's code imports, torch's compiler
+among it, which optimizers import at their first step. `whole` prints how long the calls alone took, without start-up,
+imports and the reading of inputs.
 """
 
 from __future__ import annotations
@@ -36,16 +36,14 @@ def ten(notebook: str, calls: str) -> None:
 def whole(requests_file: str) -> None:
     """Make recorded calls in this process, and print what they alone cost."""
     os.environ.setdefault("MPLBACKEND", "Agg")
-    for library in ("torch", "sklearn.linear_model", "matplotlib.pyplot"):  # the last two for students' modules
+    for library in ("torch", "torch._dynamo", "sklearn.linear_model", "matplotlib.pyplot"):
         importlib.import_module(library)
     import torch
 
     torch.set_num_threads(1)
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from grader.probes.compiler import put_compiler_to_sleep
     from grader.probes.task import FAILURE, probe
 
-    put_compiler_to_sleep()
     requests = pickle.loads(Path(requests_file).read_bytes())
     began, began_cpu = time.perf_counter(), time.process_time()
     answers = [probe(request, None) for request in requests]  # type: ignore[arg-type]  # nothing is lent

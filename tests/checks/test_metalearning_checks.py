@@ -172,8 +172,8 @@ def learned(true: float, others: float) -> list[Arrays]:
         (4.0, 1.0, True),
         (2.01, 1.0, True),
         (1.99, 1.0, False),
-        (5.99, 1.0, True),
-        (6.01, 1.0, False),
+        (5.49, 1.0, True),
+        (5.51, 1.0, False),
         (4.0, 1.49, True),
         (4.0, 1.51, False),
         (4.0, 0.51, True),
@@ -282,9 +282,9 @@ def test_meta_updates_on_own_points_are_judged_by_their_mean(key: str) -> None:
         assert not judge(key, changed(key, **scaled, **own)).passed
 
 
-@pytest.mark.parametrize(("aside", "passes"), [(0.055, True), (0.065, False)])
+@pytest.mark.parametrize(("aside", "passes"), [(0.085, True), (0.095, False)])
 def test_own_solvers_are_judged_within_a_band(aside: float, passes: bool) -> None:
-    """Without the stand-in solver the mean error may be 0.06 off; with it nothing may be off."""
+    """Without the stand-in solver the mean error may be 0.09 off; with it nothing may be off."""
     key = "test_classification.output"
     expected = prepared(key).cases[-1].expected
     own = {name: expected[f"own/{name}"] for name in ("mean", "high", "low")}

@@ -32,14 +32,8 @@ from grader.feedback.text import plain
 from grader.fleet.fingerprint import fingerprints, sources_of, template_grams
 from grader.fleet.record import GRADED, INFRASTRUCTURE, Record, write_whole
 from grader.intake.report import Intake
-from grader.pipeline.run import (
-    METALEARNING_LIBRARIES,
-    TEMPLATES,
-    Settings,
-    grade_submission,
-    usual_staff_tests,
-    worker_tasks,
-)
+from grader.pipeline.given import TEMPLATES, given_code
+from grader.pipeline.run import METALEARNING_LIBRARIES, Settings, grade_submission, usual_staff_tests, worker_tasks
 from grader.sandbox.sweep import become_subreaper
 
 logger = logging.getLogger(__name__)
@@ -186,6 +180,7 @@ def main(descriptor: int) -> NoReturn:
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     templates = template_grams(TEMPLATES)
+    given_code()  # read once here, and known to every grader
     wire.send(control, wire.Message("ready"))
     _serve(control, templates)
     os._exit(0)

@@ -18,6 +18,7 @@ from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
 from grader.intake.report import Code, Intake
 from grader.pipeline.budget import LEAST_S
+from grader.pipeline.given import GIVEN_NAMES
 from grader.pipeline.places import places_of
 from grader.probes import task
 from grader.sandbox.host import Sandbox
@@ -29,8 +30,6 @@ from grader.wire import Arrays, Caps, Message
 if TYPE_CHECKING:
     from grader.checks.misconceptions import Misconception
 
-# Names that the vision template hands out; a student whose own copy is lost gets the template's.
-GIVEN_NAMES = ("index_sequence", "Transformer")
 # Said where the run with our helpers ended in another way, so that nothing of the student's own run explains it.
 _MEND_BOTH = (
     "There is more than one mistake: mend what this builds on first, then go through the steps under *Asked* in this "

@@ -17,11 +17,12 @@ from grader.feedback.results import build_results, write_results
 from grader.feedback.text import plain
 from grader.feedback.words import Judgement
 from grader.intake.collect import collect
-from grader.intake.report import SURVEY_CAPS, Code, Intake, read_survey
+from grader.intake.report import SURVEY_CAPS, Intake, read_survey
 from grader.intake.survey import answer as answer_survey
 from grader.intake.survey import ask as ask_survey
 from grader.pipeline.absent import note_on_absent_notebooks
 from grader.pipeline.budget import LEAST_S, Budget
+from grader.pipeline.given import given_code, given_modules
 from grader.pipeline.profile import Profile
 from grader.rubric import Question, Rubric, load_rubric
 from grader.sandbox.host import Sandbox
@@ -37,7 +38,6 @@ logger = logging.getLogger(__name__)
 
 SECRET_FILE = Path(__file__).parents[1] / "secret.key"
 STAFF_TESTS = Path(__file__).parents[1] / "staff_questions.py"
-TEMPLATES = Path(__file__).parents[2] / "student_templates"
 _CUT_SHORT = (
     "Grading was ended from outside before it was through. What it did not come to says so; "
     "nothing of that is your fault."
@@ -254,7 +254,6 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     with settings.profile.phase("intake"):
         try:
             intake = survey(sandbox, path, wanted_names())
-            given = survey_given(sandbox)
         except SubmissionError as error:
             run.fill(Verdict.MISSING, error.happened, try_next=error.try_next)
             return
@@ -267,7 +266,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     questions = Questions(
         sandbox,
         intake,
-        given,
+        given_code(),
         secret=_read_secret(settings.secret_file),
         device=settings.device,
         memory_mib=settings.memory_mib,
@@ -307,20 +306,6 @@ def _judge(questions: Questions, question: Question, allowance_s: float) -> Judg
     except Exception:  # a fault of ours in one question must not cost the others
         logger.exception("question %s could not be judged", question.number)
         return Judgement(question, Evidence(Verdict.INFRASTRUCTURE))
-
-
-def survey_given(sandbox: Sandbox) -> Code:
-    """Return the vision template's own definitions, for a student whose copy is lost."""
-    from grader.pipeline.ask import GIVEN_NAMES
-    from grader.pipeline.questions import wanted_names
-
-    wanted = {"vision": (*wanted_names()["vision"], *GIVEN_NAMES)}
-    return survey(sandbox, TEMPLATES / "MAE_student.ipynb", wanted).parts["vision"]
-
-
-def given_modules() -> dict[str, str]:
-    """Return the source of the modules that are handed out, by name."""
-    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))}
 
 
 def survey(sandbox: Sandbox, path: Path, wanted: Mapping[str, tuple[str, ...]]) -> Intake:

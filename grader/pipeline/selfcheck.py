@@ -19,8 +19,9 @@ from grader.checks.compare import INDEX, MASK, Tolerance, compare, right_already
 from grader.checks.exam import Case, CaseAnswer, Check, Exam, Judge
 from grader.checks.judges import judge_outputs
 from grader.feedback.words import Judgement
-from grader.pipeline.ask import GIVEN_NAMES, Asker
-from grader.pipeline.run import METALEARNING_LIBRARIES, TEMPLATES, given_modules, open_sandbox, survey
+from grader.pipeline.ask import Asker
+from grader.pipeline.given import TEMPLATES, given_code, given_modules
+from grader.pipeline.run import METALEARNING_LIBRARIES, open_sandbox, survey
 from grader.rubric import DEFAULT_RUBRIC, Question, load_rubric
 from grader.verdicts import Evidence, failed, passed
 from grader.wire import Array, Arrays
@@ -124,12 +125,10 @@ def check_submission(path: Path, *, functions: Collection[str] = PUBLIC.keys()) 
         rubric = load_rubric(DEFAULT_RUBRIC)
         sandbox.import_early(METALEARNING_LIBRARIES)
         intake = survey(sandbox, path, _wanted())
-        names = {"vision": (*_wanted()["vision"], *GIVEN_NAMES)}
-        given = survey(sandbox, TEMPLATES / "MAE_student.ipynb", names).parts["vision"]
         asker = Asker(
             sandbox,
             intake,
-            given,
+            given_code(),
             secret=b"",
             device="cpu",
             memory_mib=_MEMORY_MIB,

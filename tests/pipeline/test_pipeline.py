@@ -19,7 +19,6 @@ import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.errors import StaffError
-from grader.feedback.results import not_graded
 from grader.intake.report import Code, Intake
 from grader.pipeline import run as run_module
 from grader.pipeline.ask import Asker, read_answers
@@ -546,20 +545,19 @@ def test_a_worker_of_the_command_line_knows_no_answer_and_no_secret(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "begins", "old_report_goes"),
-    [(["none.zip"], "Error: There is no", False), ([".", "--rubric", "none.yaml"], "Error: The rubric", True)],
+    ("arguments", "begins"),
+    [(["none.zip"], "Error: There is no"), ([".", "--rubric", "none.yaml"], "Error: The rubric")],
 )
 def test_the_command_line_tells_staff_errors_in_two_sentences(
-    arguments: list[str], begins: str, old_report_goes: bool, tmp_path: Path
+    arguments: list[str], begins: str, tmp_path: Path
 ) -> None:
-    """A submission or a rubric that is not there: no traceback, an exit code, a next step; no old report passes."""
+    """A submission or a rubric that is not there: no traceback, an exit code, a next step, and nothing is touched."""
     (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "results.json").write_text('{"score": 100}')
+    (tmp_path / "results" / "results.json").write_text("the one before")
     command = [sys.executable, "-I", "-B", str(ROOT / "grader" / "__main__.py"), "grade", *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
     assert done.stderr.startswith(begins)
     assert "Traceback" not in done.stderr
-    left = json.loads((tmp_path / "results" / "results.json").read_text())
-    assert (left == not_graded()) is old_report_goes
+    assert (tmp_path / "results" / "results.json").read_text() == "the one before"

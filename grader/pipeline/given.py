@@ -1,0 +1,27 @@
+"""What the homework hands out, there for a student whose own copy is lost; nothing in it knows an answer."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from grader.intake.report import Code, read_survey
+from grader.intake.survey import survey
+
+TEMPLATES = Path(__file__).parents[2] / "student_templates"
+# Names that the vision template hands out, used where the student's code does not define them.
+GIVEN_NAMES = ("index_sequence", "Transformer")
+_NOTEBOOK = "MAE_student.ipynb"
+_LENT_AROUND = "MaskedAutoEncoder"  # the handed-out class is what a lent method is put into
+
+
+@functools.cache
+def given_code() -> Code:
+    """Return the vision template's own definitions. It is ours, so it is read in this process."""
+    wanted = {"vision": (*GIVEN_NAMES, _LENT_AROUND)}
+    return read_survey(survey({_NOTEBOOK: (TEMPLATES / _NOTEBOOK).read_bytes()}, wanted)).parts["vision"]
+
+
+def given_modules() -> dict[str, str]:
+    """Return the source of the modules that are handed out, by name."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))}

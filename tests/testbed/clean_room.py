@@ -4,8 +4,9 @@ The platform's image from nothing: Debian is put into a folder, setup.sh builds 
     python -m tests.testbed.clean_room [--folder DIR] [--keep]
 
 It takes several minutes, root, debootstrap, and a mirror of Debian and of the Python packages that pip is set up for.
-Nothing of this machine's Python is in the room; grading runs with a container's privileges. Where the room cannot be
-made, this fails.
+Nothing of this machine's Python is in the room; grading runs with a container's privileges, and must come to the
+verdicts that the same submission gets outside. Where the room cannot be made, this fails. Nothing else may grade
+meanwhile: the room has the machine's processes in it, but not the locks of their uids.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 from grader.feedback.results import validate_results
@@ -30,6 +32,7 @@ from grader.rubric import DEFAULT_RUBRIC
 from tests.testbed.container import ENVIRONMENT, run_in_container
 
 ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "hw4_submission.zip"
 SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # Under a name of its own: Debian's package of certificates writes the usual file anew in the middle of setup.sh.
@@ -79,7 +82,7 @@ def lay_out(room: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, place)
     shutil.copy(ROOT / "run_autograder", autograder / "run_autograder")
-    with zipfile.ZipFile(ROOT / "examples" / "hw4_submission.zip") as example:
+    with zipfile.ZipFile(EXAMPLE) as example:
         example.extractall(autograder / "submission")
     user = {"email": "grace@example.edu", "id": 7, "name": "Grace Hopper"}
     (autograder / "submission_metadata.json").write_text(json.dumps({"id": 1, "users": [user]}))
@@ -140,13 +143,13 @@ def grade(room: Path) -> int:
     print(f"run_autograder: status {done.returncode}, {time.monotonic() - began:.0f} s")
     results = json.loads((room / "autograder" / "results" / "results.json").read_text())
     validate_results(results)
-    verdicts = [test["extra_data"]["verdict"] for test in results["tests"]]
+    verdicts, outside = verdicts_of(results), verdicts_of(graded_outside())
     print(results["extra_data"].get("sandbox"))
     print(f"score {results['score']}, {len(verdicts)} questions, {verdicts.count('PASSED')} passed")
     leaked = [word for word in ("Grace", "grace@", ENVIRONMENT["PLATFORM_TOKEN"]) if word in json.dumps(results)]
     is_well = (
         done.returncode == 0
-        and len(verdicts) > 40
+        and verdicts == outside
         and not {"INFRASTRUCTURE", "NOT_RUN"} & set(verdicts)
         and "MISSING" not in results["extra_data"]["sandbox"]
         and not leaked
@@ -154,6 +157,20 @@ def grade(room: Path) -> int:
     if not is_well:
         print(done.stdout[-3000:], done.stderr[-3000:], results["output"], leaked, sep="\n")
     return 0 if is_well else 1
+
+
+def graded_outside() -> dict[str, Any]:
+    """Grade the same submission on this machine."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "grader", "grade", str(EXAMPLE), "--out", out]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        results: dict[str, Any] = json.loads((Path(out) / "results.json").read_text())
+        return results
+
+
+def verdicts_of(results: dict[str, Any]) -> list[str]:
+    """Return the verdicts of all questions, in order."""
+    return [test["extra_data"]["verdict"] for test in results["tests"]]
 
 
 if __name__ == "__main__":

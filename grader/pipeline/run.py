@@ -16,17 +16,18 @@ from grader.errors import StaffError, SubmissionError
 from grader.feedback.results import build_results, write_results
 from grader.feedback.text import plain
 from grader.feedback.words import Judgement
-from grader.intake.collect import collect
+from grader.intake.collect import Bytes, collect
 from grader.intake.report import SURVEY_CAPS, Intake, read_survey
 from grader.intake.survey import answer as answer_survey
 from grader.intake.survey import ask as ask_survey
 from grader.pipeline.absent import note_on_absent_notebooks
 from grader.pipeline.budget import LEAST_S, Budget
-from grader.pipeline.given import given_code, given_modules
+from grader.pipeline.given import TEMPLATES, given_code, given_modules
 from grader.pipeline.profile import Profile
 from grader.rubric import Question, Rubric, load_rubric
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
+from grader.sandbox.outcome import Outcome
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Message
 
@@ -319,12 +320,29 @@ def survey(sandbox: Sandbox, path: Path, wanted: Mapping[str, tuple[str, ...]]) 
 
     Raises:
         SubmissionError: it cannot be read.
+        StaffError: nor can what is handed out, so the fault is the grader's.
     """
     collected = collect(path)
-    outcome = sandbox.run("survey", ask_survey(collected.files, wanted), limits=_SURVEY_LIMITS, caps=SURVEY_CAPS)
+    outcome = _survey_files(sandbox, collected.files, wanted)
     if outcome.message is None:
+        _require_sound_workers(sandbox)
         raise SubmissionError(
             happened=f"The submission could not be read: {outcome.ending.value}.",
             try_next="Download your notebook again, check that it opens in Jupyter, and upload the zip anew.",
         )
     return read_survey(outcome.message, notes=collected.notes)
+
+
+def _survey_files(sandbox: Sandbox, files: Mapping[str, Bytes], wanted: Mapping[str, tuple[str, ...]]) -> Outcome:
+    return sandbox.run("survey", ask_survey(files, wanted), limits=_SURVEY_LIMITS, caps=SURVEY_CAPS)
+
+
+def _require_sound_workers(sandbox: Sandbox) -> None:
+    """Have a worker read the homework's own template: where it cannot, no submission is to blame."""
+    template = collect(TEMPLATES / "MAE_student.ipynb")
+    if _survey_files(sandbox, template.files, {}).message is None:
+        raise StaffError(
+            happened="Workers cannot even read the homework's own template, so the submission was not judged.",
+            try_next="Look whether everybody may enter the folders that the grader's environment lies in, the one that "
+            "is named by `./setup.sh --path` and those above it, and run setup.sh again.",
+        )

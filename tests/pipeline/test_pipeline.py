@@ -20,6 +20,7 @@ import torch
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.errors import StaffError
 from grader.intake.report import Code, Intake
+from grader.intake.survey import answer as answer_survey
 from grader.pipeline import run as run_module
 from grader.pipeline.ask import Asker, read_answers
 from grader.pipeline.claims import PUBLIC_VECTORS
@@ -164,6 +165,26 @@ def test_whatever_breaks_outside_a_question_is_ours(
     monkeypatch.setattr(run_module, "survey", break_down)
 
     with pytest.raises(type(error)):
+        grade([PATCHIFY], "patchify.output")
+    assert written(tmp_path)["tests"][0]["extra_data"]["verdict"] == "INFRASTRUCTURE"
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_only_what_sound_workers_cannot_read_is_the_students(
+    grade: Grade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sound: bool
+) -> None:
+    """A reader that dies of a submission says so; one that dies of the template, too, is the grader's fault."""
+
+    def die(request: Message, _: object) -> Message:
+        if sound and b"deadly" not in request.arrays["0"].tobytes():
+            return answer_survey(request)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run_module, "_survey_task", die)
+    if sound:
+        assert verdicts(grade(["# deadly"], "patchify.output")) == ["MISSING"]
+        return
+    with pytest.raises(StaffError, match="cannot even read the homework's own template"):
         grade([PATCHIFY], "patchify.output")
     assert written(tmp_path)["tests"][0]["extra_data"]["verdict"] == "INFRASTRUCTURE"
 

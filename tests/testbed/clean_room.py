@@ -47,6 +47,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the room there")
     options = parser.parse_args()
     room: Path = options.folder or Path(tempfile.mkdtemp(prefix="clean-room-"))
+    room.chmod(0o755)  # the room's / is for everybody, as a machine's is
     try:
         if not (room / "bin" / "sh").exists():
             told("debootstrap", ["debootstrap", "--variant=minbase", SUITE, str(room), MIRROR])

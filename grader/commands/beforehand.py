@@ -6,6 +6,7 @@ A child looks into them: workers are forks of this process, and could see what i
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from collections.abc import Callable
@@ -22,6 +23,8 @@ def require_rubric(path: Path) -> None:
     Raises:
         StaffError: the file is missing or wrong.
     """
+
+    importlib.import_module("torch")  # the child needs it, and so does the run: once for both
 
     def check() -> None:
         from grader.pipeline.questions import KNOWN_CHECKS

@@ -76,13 +76,12 @@ def parses(source: str) -> bool:
 
 
 def _without_line_magics(source: str) -> str:
-    if parses(source):
+    may_be_more = any(mark in source for mark in "%!?") or re.match(r"\s+\S|\s*(>>>|In \[)", source)
+    if not may_be_more or parses(source):
         return source
     timed = _LINE_TIMER.sub(r"\1", source)  # `%time x = f()` binds x, which a call with a string would not
     if parses(timed):
         return timed
-    if not any(mark in source for mark in "%!?") and not re.match(r"\s+\S|\s*(>>>|In \[)", source):
-        return source
     return _transformed(timed)
 
 

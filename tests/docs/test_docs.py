@@ -139,7 +139,7 @@ def test_pictures_are_small_and_used() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
     pictures = sorted((ROOT / "docs" / "images").iterdir())
 
-    assert len(pictures) == 4
+    assert len(pictures) == 6
     for picture in pictures:
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert picture.stat().st_size < 300_000

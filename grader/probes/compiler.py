@@ -2,8 +2,8 @@
 A stand-in for torch's compiler until somebody compiles.
 
 Optimizers import torch._dynamo at their first step, only to tell a compiler that might be at work to leave them alone:
-a second of importing, and more memory in each fork than all a student's code needs. Where nobody compiles, both things
-that they tell it are without effect.
+a second of importing, and a third of what a fork costs. Where nobody compiles, both things that they tell it are
+without effect.
 """
 
 from __future__ import annotations

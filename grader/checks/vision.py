@@ -8,7 +8,7 @@ another patch size, grid and width, "behaviour" what only calls in a certain way
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from grader.checks.judges import gradient_errors, judge_gradients, judge_outputs
 from grader.checks.pictures import look_at_mask, with_pictures
 from grader.checks.tensors import to_arrays
 from grader.verdicts import Evidence, failed, passed
+from grader.wire import Arrays
 from reference.vision.autoencoder import MaskedAutoEncoder
 from reference.vision.classifier import ClassificationMAE
 from reference.vision.masking import random_masking, restore_masked
@@ -29,6 +30,7 @@ from reference.vision.vit import ClassificationViT, Transformer
 Tensors = dict[str, torch.Tensor]
 # Computes a function's named outputs from a module (None for plain functions) and named inputs.
 Compute = Callable[[Any, Tensors], Tensors]
+Module = TypeVar("Module", bound=nn.Module)
 
 _VIT: dict[str, Any] = {"n_classes": 10, "embedding_dim": 256, "patch_size": 4, "num_patches": 8}
 _VIT_SMALL: dict[str, Any] = {"n_classes": 7, "embedding_dim": 32, "patch_size": 6, "num_patches": 5}
@@ -96,6 +98,30 @@ def _build_mae(settings: dict[str, Any]) -> MaskedAutoEncoder:
 def _build_classifier(settings: dict[str, Any]) -> ClassificationMAE:
     sizes = {key: value for key, value in settings.items() if key != "mae"}
     return ClassificationMAE(mae=_build_mae(settings["mae"]), **sizes)
+
+
+_MODULES: dict[tuple[Any, str], Any] = {}
+
+
+def _randomised(
+    build: Callable[[dict[str, Any]], Module], settings: dict[str, Any], generator: torch.Generator
+) -> Module:
+    """
+    Return the one module of this kind and size, with all of its parameters drawn anew.
+
+    Building it takes longer than what it is asked, and nothing of it outlives the exam that it answers.
+    """
+    key = (build, repr(settings))
+    if key not in _MODULES:
+        _MODULES[key] = build(settings)
+    module: Module = _MODULES[key]
+    _randomise(module, generator)
+    return module
+
+
+def _state(module: nn.Module) -> Arrays:
+    """Return a copy of a module's parameters."""
+    return {name: array.copy() for name, array in to_arrays(dict(module.named_parameters())).items()}
 
 
 # Each "compute" calls the reference and names its outputs.
@@ -191,13 +217,10 @@ def _exam(
     """Return a `prepare` that draws a module's parameters and the cases, and lets the reference answer."""
 
     def prepare(generator: torch.Generator) -> Exam:
-        module = build(settings) if build is not None else None
-        if module is not None:
-            _randomise(module, generator)
+        module = _randomised(build, settings, generator) if build is not None else None
         answer = _with_gradients if gradients else _values_only
         answered = [answer(module, draw(generator), compute, generator) for _ in range(cases)]
-        state = to_arrays(dict(module.named_parameters())) if module is not None else {}
-        return Exam(settings, state, answered)
+        return Exam(settings, _state(module) if module is not None else {}, answered)
 
     return prepare
 
@@ -315,8 +338,7 @@ def _prepare_own_permutation(generator: torch.Generator) -> Exam:
 
     Two of the nine permutations of 64 patches agree by chance with odds below 1e-87.
     """
-    model = _build_mae(_MAE)
-    _randomise(model, generator)
+    model = _randomised(_build_mae, _MAE, generator)
     images = {"images": _images(generator, _MAE)}
     n_patches = _MAE["num_patches"] ** 2
     ids = torch.arange(n_patches).expand(_BATCH, -1)
@@ -324,7 +346,7 @@ def _prepare_own_permutation(generator: torch.Generator) -> Exam:
         expected = _encode(model, {**images, "ids_shuffle": ids})
     expected.update(sorted=ids, kept=torch.tensor(model.keep_length))
     cases = [Case(to_arrays(images), to_arrays(expected), seed=seed) for seed in (11, 12, 13)]
-    return Exam(_MAE, to_arrays(dict(model.named_parameters())), cases)
+    return Exam(_MAE, _state(model), cases)
 
 
 def _judge_detached(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:

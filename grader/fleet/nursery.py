@@ -32,8 +32,9 @@ from grader.feedback.text import plain
 from grader.fleet.fingerprint import fingerprints, sources_of, template_grams
 from grader.fleet.record import GRADED, INFRASTRUCTURE, Record, write_whole
 from grader.intake.report import Intake
-from grader.pipeline.given import TEMPLATES, given_code
+from grader.pipeline.given import TEMPLATES
 from grader.pipeline.run import METALEARNING_LIBRARIES, Settings, grade_submission, usual_staff_tests, worker_tasks
+from grader.sandbox.heap import LARGE_PAGES, gather_in_large_pages
 from grader.sandbox.sweep import become_subreaper
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class Nursery:
         environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         # A second thread before a fork would be one too many: OpenBLAS starts its own at import.
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= LARGE_PAGES
         with theirs, os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-B", "-c", _PROGRAM, str(ROOT), str(theirs.fileno())],
@@ -180,7 +182,7 @@ def main(descriptor: int) -> NoReturn:
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     templates = template_grams(TEMPLATES)
-    given_code()  # read once here, and known to every grader
+    gather_in_large_pages()
     wire.send(control, wire.Message("ready"))
     _serve(control, templates)
     os._exit(0)

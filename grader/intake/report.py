@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -96,6 +96,23 @@ class Code:
     missing: Mapping[str, str | None]
     not_run: Mapping[str, str]
     broken: Mapping[str, str]
+
+    def as_request(self, names: Iterable[str], modules: Mapping[str, str]) -> dict[str, object]:
+        """
+        Return what a worker needs to define names, as JSON: the cells that their plans refer to, renumbered.
+
+        Args:
+            names: wanted names; one without a plan is left out.
+            modules: source of the modules that the cells may import.
+        """
+        steps = sorted({step for name in names for step in self.plans.get(name, ())})
+        cells = sorted({cell for cell, _ in steps})
+        numbers = {cell: index for index, cell in enumerate(cells)}
+        return {
+            "cells": [[self.cells[cell].label, self.cells[cell].source] for cell in cells],
+            "statements": [[numbers[cell], statement] for cell, statement in steps],
+            "modules": dict(modules),
+        }
 
 
 @dataclass(frozen=True)

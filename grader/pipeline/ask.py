@@ -18,7 +18,7 @@ from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
 from grader.intake.report import Code, Intake
 from grader.pipeline.budget import LEAST_S
-from grader.pipeline.given import GIVEN_NAMES
+from grader.pipeline.given import GIVEN_NAMES, given_request
 from grader.pipeline.places import places_of
 from grader.probes import task
 from grader.sandbox.host import Sandbox
@@ -35,7 +35,6 @@ _MEND_BOTH = (
     "There is more than one mistake: mend what this builds on first, then go through the steps under *Asked* in this "
     "function itself."
 )
-_NOTHING_GIVEN = Code((), {}, {}, {}, {})
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,6 @@ class Asker:
     Args:
         sandbox: where student code runs.
         intake: what was handed in.
-        given: the vision template's own definitions.
         secret: bytes from which hidden inputs are drawn.
         device: "cpu" or "cuda".
         memory_mib: address space for each worker.
@@ -55,7 +53,6 @@ class Asker:
 
     sandbox: Sandbox
     intake: Intake
-    given: Code
     secret: bytes
     device: str
     memory_mib: int
@@ -166,16 +163,13 @@ class Asker:
 
     def _request(self, check: Check, exam: Exam, lent: tuple[str, ...]) -> Message:
         code = self.intake.parts[check.part]
-        steps = sorted({step for name in check.wanted for step in code.plans.get(name, ())})
-        given = self.given if check.part == "vision" else _NOTHING_GIVEN
-        given_steps = sorted({step for plan in given.plans.values() for step in plan})
         arrays: Arrays = {f"state/{name}": array for name, array in exam.state.items()}
         for index, case in enumerate(exam.cases):
             arrays.update({f"{index}/{name}": array for name, array in case.inputs.items()})
         meta = {
             "probe": check.probe,
-            "code": _code_meta(code, steps, {**self.given_modules, **self.intake.modules}),
-            "given": _code_meta(given, given_steps, {}),
+            "code": code.as_request(check.wanted, {**self.given_modules, **self.intake.modules}),
+            "given": given_request(check.part),
             "given_names": list(GIVEN_NAMES),
             "lent": list(lent),
             "settings": dict(exam.settings),
@@ -233,17 +227,6 @@ def read_answers(message: Message, cases: int) -> list[CaseAnswer]:
         arrays = {name.removeprefix(prefix): array for name, array in message.arrays.items() if name.startswith(prefix)}
         answers.append(CaseAnswer(arrays))
     return answers
-
-
-def _code_meta(code: Code, steps: list[tuple[int, int]], modules: Mapping[str, str]) -> dict[str, object]:
-    """Return the cells that the steps refer to, renumbered, as JSON."""
-    cells = sorted({cell for cell, _ in steps})
-    numbers = {cell: index for index, cell in enumerate(cells)}
-    return {
-        "cells": [[code.cells[cell].label, code.cells[cell].source] for cell in cells],
-        "statements": [[numbers[cell], statement] for cell, statement in steps],
-        "modules": dict(modules),
-    }
 
 
 def _is_same(code: Code, other: Code, name: str) -> bool:

@@ -22,6 +22,13 @@ def given_code() -> Code:
     return read_survey(survey({_NOTEBOOK: (TEMPLATES / _NOTEBOOK).read_bytes()}, wanted)).parts["vision"]
 
 
+@functools.cache
+def given_request(part: str) -> dict[str, object]:
+    """Return what a worker needs to define the names that are handed out with a part of the homework, as JSON."""
+    code = given_code() if part == "vision" else Code((), {}, {}, {}, {})
+    return code.as_request(code.plans, {})
+
+
 def given_modules() -> dict[str, str]:
     """Return the source of the modules that are handed out, by name."""
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))}

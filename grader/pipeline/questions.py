@@ -13,7 +13,7 @@ from grader.checks.metalearning import METALEARNING_CHECKS
 from grader.checks.vision import VISION_CHECKS
 from grader.errors import StaffError
 from grader.feedback.words import Judgement
-from grader.intake.report import Code, Intake, fingerprint
+from grader.intake.report import Intake, fingerprint
 from grader.pipeline.ask import Asker
 from grader.pipeline.claims import ACCURACIES_CLAIM, OUTPUTS_CLAIM, Claims
 from grader.pipeline.completion import COMPLETIONS, Completion, judge_completion
@@ -62,7 +62,6 @@ class Questions:
     Args:
         sandbox: where student code runs.
         intake: what was handed in.
-        given: the vision template's own definitions.
         secret: bytes from which hidden inputs are drawn, together with the submission's code.
         device: "cpu" or "cuda".
         memory_mib: address space for each worker.
@@ -74,7 +73,6 @@ class Questions:
         self,
         sandbox: Sandbox,
         intake: Intake,
-        given: Code,
         *,
         secret: bytes,
         device: str,
@@ -83,9 +81,7 @@ class Questions:
         cifar10: Path | None = None,
     ) -> None:
         # The same code in another packing gets the same inputs, so the same submission gets the same result.
-        self._asker = Asker(
-            sandbox, intake, given, secret + fingerprint(intake), device, memory_mib, given_modules or {}
-        )
+        self._asker = Asker(sandbox, intake, secret + fingerprint(intake), device, memory_mib, given_modules or {})
         claims = Claims(self._asker, cifar10)
         self._inspections: dict[str, Inspection] = {
             OUTPUTS_CLAIM: claims.judge_outputs,

@@ -22,9 +22,10 @@ from grader.intake.survey import answer as answer_survey
 from grader.intake.survey import ask as ask_survey
 from grader.pipeline.absent import note_on_absent_notebooks
 from grader.pipeline.budget import LEAST_S, Budget
-from grader.pipeline.given import TEMPLATES, given_code, given_modules
+from grader.pipeline.given import TEMPLATES, given_modules, given_request
 from grader.pipeline.profile import Profile
 from grader.rubric import Question, Rubric, load_rubric
+from grader.sandbox.heap import keep_freed_memory
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Outcome
@@ -218,20 +219,23 @@ class _Run:
 
 
 def worker_tasks() -> dict[str, Any]:
-    """Import what workers do; nothing in it knows an answer."""
+    """Import what workers do, and do once what each would do anew; nothing in it knows an answer."""
+    import numpy.random  # noqa: F401  # numpy itself imports it only when it is used
     import torch
 
     from grader.probes.checkpoint import load_checkpoint
     from grader.probes.compiler import put_compiler_to_sleep
     from grader.probes.saved import load_model, load_outputs
-    from grader.probes.task import probe
+    from grader.probes.task import load_given, probe
 
     os.environ.setdefault("MPLBACKEND", "Agg")  # read at import; workers have nothing to show figures on
     put_compiler_to_sleep()
+    keep_freed_memory()
     # One thread: nothing has to be started after the fork, and results do not depend on the number of cores.
     torch.set_num_threads(1)
     # The first conversion to half precision asks what the processor can do, in files that workers may not read.
     torch.ones(1).half()
+    load_given(given_request("vision"))
     return {
         "survey": _survey_task,
         "probe": probe,
@@ -267,7 +271,6 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     questions = Questions(
         sandbox,
         intake,
-        given_code(),
         secret=_read_secret(settings.secret_file),
         device=settings.device,
         memory_mib=settings.memory_mib,

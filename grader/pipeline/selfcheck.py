@@ -20,7 +20,7 @@ from grader.checks.exam import Case, CaseAnswer, Check, Exam, Judge
 from grader.checks.judges import judge_outputs
 from grader.feedback.words import Judgement
 from grader.pipeline.ask import Asker
-from grader.pipeline.given import TEMPLATES, given_code, given_modules
+from grader.pipeline.given import TEMPLATES, given_modules
 from grader.pipeline.run import METALEARNING_LIBRARIES, open_sandbox, survey
 from grader.rubric import DEFAULT_RUBRIC, Question, load_rubric
 from grader.verdicts import Evidence, failed, passed
@@ -128,7 +128,6 @@ def check_submission(path: Path, *, functions: Collection[str] = PUBLIC.keys()) 
         asker = Asker(
             sandbox,
             intake,
-            given_code(),
             secret=b"",
             device="cpu",
             memory_mib=_MEMORY_MIB,

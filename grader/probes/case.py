@@ -25,6 +25,7 @@ class Case:
         state: parameters that the built module is to have.
         lender: makes lent calls.
         lent: names of the lent helpers.
+        built: what the cases of one question share: their module and its parameters, from the first case on.
     """
 
     student: Student
@@ -34,6 +35,7 @@ class Case:
     state: dict[str, torch.Tensor]
     lender: Lender
     lent: frozenset[str]
+    built: list[tuple[Any, dict[str, nn.Parameter]]] = field(default_factory=list)
 
 
 @dataclass

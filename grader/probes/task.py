@@ -9,6 +9,7 @@ Failure: meta as `failures.describe` gives it.
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 from typing import Any
@@ -26,6 +27,7 @@ from grader.probes.values import to_array
 
 ANSWER = "answer"
 FAILURE = "failure"
+_GIVEN: dict[str, dict[str, Any]] = {}
 _PROBES = {**vision.PROBES, **training.PROBES, **metalearning.PROBES}
 
 
@@ -47,26 +49,37 @@ def probe(request: wire.Message, connection: socket.socket) -> wire.Message:
 def _probe(request: wire.Message, connection: socket.socket) -> wire.Message:
     meta = request.meta
     lender = Lender(connection, prepare(meta["device"], memory_mib=meta["memory_mib"]))
-    given = vars(load(_code(meta["given"]), {}).module) if meta["given"]["cells"] else {}
+    given = load_given(meta["given"])
     student = load(_code(meta["code"]), {name: given[name] for name in meta["given_names"] if name in given})
     lendable = {**lent_functions(lender), **metalearning.lent_functions(lender, student)}
     for name, function in lendable.items():
         if name in meta["lent"]:
             student.replace(name, function)
     arrays: wire.Arrays = {}
+    state = _tensors(request.arrays, "state/", lender.device)
+    built: list[tuple[Any, dict[str, torch.nn.Parameter]]] = []
     for index, seed in enumerate(meta["cases"]):
         case = Case(
             student,
             given,
             meta["settings"],
             _tensors(request.arrays, f"{index}/", lender.device),
-            _tensors(request.arrays, "state/", lender.device),
+            state,
             lender,
             frozenset(meta["lent"]),
+            built,
         )
-        _seed_everything(seed)
+        _seed_everything(seed, lender.device)
         arrays.update({f"{index}/{name}": array for name, array in _run_case(meta["probe"], case).items()})
     return wire.Message(ANSWER, {}, arrays)
+
+
+def load_given(code: dict[str, Any]) -> dict[str, Any]:
+    """Return the names that handed-out code defines; loaded before workers are forked, all of them have it."""
+    key = json.dumps(code, sort_keys=True)
+    if key not in _GIVEN:
+        _GIVEN[key] = vars(load(_code(code), {}).module) if code["cells"] else {}
+    return _GIVEN[key]
 
 
 def _run_case(probe_name: str, case: Case) -> wire.Arrays:
@@ -106,10 +119,12 @@ def _gradients(
     return {name: gradient for name, gradient in zip(targets, found, strict=True) if gradient is not None}
 
 
-def _seed_everything(seed: int) -> None:
+def _seed_everything(seed: int, device: torch.device) -> None:
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":  # torch.manual_seed would keep a stack trace for a GPU that is never used
+        torch.cuda.manual_seed_all(seed)
 
 
 def _code(meta: dict[str, Any]) -> Code:

@@ -7,6 +7,7 @@ B images, N patches, K kept ones, D features; the settings' names are those of t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -42,14 +43,13 @@ def restore_masked(case: Case) -> Result:
 
 def vit_forward(case: Case) -> Result:
     """Build a ClassificationViT, give it the case's parameters, call it on images."""
-    model = case.student.get("ClassificationViT")(**case.settings).to(case.lender.device)
-    parameters = load_parameters(model, case.state)
+    model, parameters = _module(case, lambda: case.student.get("ClassificationViT")(**case.settings))
     return Result(split(model(case.inputs["images"]), ("logits",), where="ClassificationViT.forward"), parameters)
 
 
 def forward_encoder(case: Case) -> Result:
     """Call forward_encoder(images, ids_shuffle); without ids_shuffle where the case has none."""
-    model, parameters = _autoencoder(case, case.settings)
+    model, parameters = _autoencoder(case)
     arguments = [case.inputs[name] for name in ("images", "ids_shuffle") if name in case.inputs]
     names = ("embeddings", "mask", "ids_restore")
     where = "MaskedAutoEncoder.forward_encoder"
@@ -58,14 +58,14 @@ def forward_encoder(case: Case) -> Result:
 
 def forward_decoder(case: Case) -> Result:
     """Call forward_decoder(encoder_embeddings, ids_restore)."""
-    model, parameters = _autoencoder(case, case.settings)
+    model, parameters = _autoencoder(case)
     value = model.forward_decoder(case.inputs["encoder_embeddings"], case.inputs["ids_restore"])
     return Result(split(value, ("patches",), where="MaskedAutoEncoder.forward_decoder"), parameters)
 
 
 def forward_encoder_representation(case: Case) -> Result:
     """Call forward_encoder_representation(images)."""
-    model, parameters = _autoencoder(case, case.settings)
+    model, parameters = _autoencoder(case)
     value = model.forward_encoder_representation(case.inputs["images"])
     where = "MaskedAutoEncoder.forward_encoder_representation"
     return Result(split(value, ("embeddings",), where=where), parameters)
@@ -74,9 +74,12 @@ def forward_encoder_representation(case: Case) -> Result:
 def classification_mae_forward(case: Case) -> Result:
     """Build a ClassificationMAE on a MaskedAutoEncoder, call it on images."""
     settings = dict(case.settings)
-    mae = build_autoencoder(case, settings.pop("mae"))
-    model = case.student.get("ClassificationMAE")(settings.pop("n_classes"), mae, **settings)
-    parameters = load_parameters(model.to(case.lender.device), case.state)
+
+    def build() -> Any:
+        mae = build_autoencoder(case, settings.pop("mae"))
+        return case.student.get("ClassificationMAE")(settings.pop("n_classes"), mae, **settings)
+
+    model, parameters = _module(case, build)
     return Result(split(model(case.inputs["images"]), ("logits",), where="ClassificationMAE.forward"), parameters)
 
 
@@ -86,9 +89,20 @@ def _function(case: Case, name: str, inputs: list[str], settings: list[str], out
     return Result(split(case.student.get(name)(*arguments), outputs, where=name), {})
 
 
-def _autoencoder(case: Case, settings: dict[str, Any]) -> tuple[Any, dict[str, nn.Parameter]]:
-    model = build_autoencoder(case, settings).to(case.lender.device)
-    return model, load_parameters(model, case.state)
+def _autoencoder(case: Case) -> tuple[Any, dict[str, nn.Parameter]]:
+    return _module(case, lambda: build_autoencoder(case, case.settings))
+
+
+def _module(case: Case, build: Callable[[], Any]) -> tuple[Any, dict[str, nn.Parameter]]:
+    """
+    Return a module with the case's parameters, and these; all cases of a question use the one of the first.
+
+    As in training, one module is called again and again: one that a call damages is found out.
+    """
+    if not case.built:
+        model = build().to(case.lender.device)
+        case.built.append((model, load_parameters(model, case.state)))
+    return case.built[0]
 
 
 def build_autoencoder(case: Case, settings: dict[str, Any]) -> Any:

@@ -39,7 +39,7 @@ class Walls:
         landlock: whether files off the list are out of reach.
         chroot: whether an empty folder becomes the root, in place of Landlock.
         limit_memory: whether the address space is limited (not with CUDA, which reserves a huge one).
-        readable: files and folders of the machine that may be read beside the libraries, such as a data set.
+        readable: all files and folders of the machine that may be read.
     """
 
     own_uid: bool
@@ -88,14 +88,15 @@ def survey_machine(*, cuda: bool, local_sockets: bool = False, readable: tuple[P
             ) from error
         seccomp = None
     # Landlock opens whole folders of libraries; where the grader itself lies in one of them, it would be open too.
-    has_landlock = landlock.abi() > 0 and not _lies_beneath(_readable_paths(cuda=cuda))
+    libraries = _readable_paths(cuda=cuda)  # found out here, once, and not in every worker
+    has_landlock = landlock.abi() > 0 and not _lies_beneath(libraries)
     return Walls(
         own_uid=root,
         seccomp=seccomp,
         landlock=has_landlock,
         chroot=root and not has_landlock,
         limit_memory=not cuda,
-        readable=readable,
+        readable=(*libraries, *readable),
     )
 
 
@@ -124,7 +125,7 @@ def raise_walls(walls: Walls, *, uid: int, scratch: Path, allowed: limits.Limits
     if walls.landlock:
         cuda = not walls.limit_memory
         landlock.restrict(
-            readable=[*_readable_paths(cuda=cuda), *walls.readable],
+            readable=walls.readable,
             writable=[scratch, *map(Path, _WRITABLE_DEVICES)],
             devices=_gpu_devices() if cuda else [],
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.intake.report import Intake
 from grader.pipeline.ask import Asker
-from grader.pipeline.given import given_code, given_modules
+from grader.pipeline.given import given_modules
 from grader.pipeline.questions import wanted_names
 from grader.pipeline.run import survey
 from grader.sandbox.host import Sandbox
@@ -33,7 +33,7 @@ class Interview:
     def __init__(self, sandbox: Sandbox, *, secret: bytes) -> None:
         self._sandbox = sandbox
         self.solved = self.intake(Changes())
-        self._asker = Asker(sandbox, self.solved, given_code(), secret, "cpu", _MEMORY_MIB, given_modules())
+        self._asker = Asker(sandbox, self.solved, secret, "cpu", _MEMORY_MIB, given_modules())
         self._exams: dict[str, Exam] = {}
 
     def intake(self, changes: Changes) -> Intake:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from grader.feedback.words import Judgement
-from grader.intake.report import Code, Intake, read_survey
+from grader.intake.report import Intake, read_survey
 from grader.intake.survey import survey
 from grader.pipeline.questions import Questions, wanted_names
 from grader.probes.task import probe
@@ -32,7 +32,6 @@ COPIED = frozenset({"meta_learning_classification.output"})
 LOGISTIC = frozenset(question.check for question in QUESTIONS if question.number.startswith("10."))
 EVERYTHING = frozenset(question.check for question in QUESTIONS)
 FIGURE = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "aGVsbG8="}}
-NO_MODULES: Code = Code((), {}, {}, {}, {})
 
 LOSS = "meta_update_classification"
 TEST, ORACLE, ZERO = "test_classification", "test_oracle_classification", "test_zero_classification"
@@ -96,7 +95,6 @@ def judge(sandbox: Sandbox, files: Mapping[str, bytes], asked: frozenset[str]) -
     questions = Questions(
         sandbox,
         intake_of(files),
-        NO_MODULES,
         secret=b"of these tests",
         device="cpu",
         memory_mib=1024,

@@ -423,7 +423,6 @@ def examined(key: str, outputs: list[Arrays], *, lent: tuple[str, ...] = ()) -> 
     asker = Asker(
         sandbox=Answering(outputs),  # type: ignore[arg-type]  # a stand-in
         intake=HandedIn({"vision": code}, {}),  # type: ignore[arg-type]  # a stand-in
-        given=code,
         secret=b"",
         device="cpu",
         memory_mib=1024,

@@ -31,7 +31,6 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 from grader.intake.report import read_survey
 from grader.intake.survey import survey
 from grader.pipeline.ask import Asker
-from grader.pipeline.given import given_code
 from grader.pipeline.questions import CHECKS, wanted_names
 from grader.probes import task
 from grader.probes.lending import Lender
@@ -145,7 +144,7 @@ def ask_all(files: dict[str, str], keys: list[str]) -> dict[str, dict[str, Any]]
     """Return what came of each check; one of gradients or other sizes is asked again with every helper lent."""
     intake = read_survey(survey({name: text.encode() for name, text in files.items()}, wanted_names()))
     sandbox = InThisProcess()
-    asker = Asker(sandbox, intake, given_code(), b"", NAME, 0)  # type: ignore[arg-type] # it stands for a sandbox
+    asker = Asker(sandbox, intake, b"", NAME, 0)  # type: ignore[arg-type] # it stands for a sandbox
     found = {}
     for key in keys:
         check = CHECKS[key]

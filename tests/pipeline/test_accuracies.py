@@ -86,7 +86,7 @@ def judged(
     nothing = Code((), {}, {}, {}, {})
     with Sandbox({"load_outputs": load_outputs, "load_checkpoint": load_checkpoint}) as sandbox:
         intake = Intake({"vision": nothing}, tensors={"autograder": file({"output": GOOD}), **files})
-        asker = Asker(sandbox, intake, nothing, b"secret", "cpu", 1024)
+        asker = Asker(sandbox, intake, b"secret", "cpu", 1024)
         return Claims(asker, cifar10).judge_accuracies(time_limit_s)
 
 

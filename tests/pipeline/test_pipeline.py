@@ -236,7 +236,6 @@ def ask(own: Evidence, assisted: Evidence, *, unsound: frozenset[str]) -> tuple[
     asker = ScriptedAsker(
         None,  # type: ignore[arg-type] # no worker is run
         Intake({"vision": code}),
-        code,
         b"",
         "cpu",
         64,
@@ -288,8 +287,7 @@ def test_hidden_inputs_depend_on_the_secret_and_the_purpose() -> None:
     """The same secret draws the same; another secret or purpose draws something else."""
 
     def draw(secret: bytes, purpose: str) -> float:
-        empty = Code((), {}, {}, {}, {})
-        asker = Asker(None, Intake({}), empty, secret, "cpu", 64)  # type: ignore[arg-type] # no worker is run
+        asker = Asker(None, Intake({}), secret, "cpu", 64)  # type: ignore[arg-type] # no worker is run
         return float(torch.rand((), generator=asker.generator(purpose)))
 
     assert draw(b"a", "x") == draw(b"a", "x")

@@ -18,8 +18,7 @@ from unittest import mock
 from grader.pipeline.profile import Profile
 from grader.pipeline.run import Settings, grade_submission
 from grader.rubric import DEFAULT_RUBRIC
-from grader.sandbox.host import Sandbox
-from grader.sandbox.outcome import Outcome
+from grader.sandbox.host import Running, Sandbox
 from grader.wire import Message
 
 
@@ -31,14 +30,14 @@ def record_requests(submission: str, file: str) -> None:
         SystemExit: it did not earn every point, so that other calls were made than those of a right submission.
     """
     requests: list[Message] = []
-    run = Sandbox.run
+    begin = Sandbox.begin
 
-    def run_and_keep(sandbox: Sandbox, task: str, request: Message, **others: Any) -> Outcome:
+    def begin_and_keep(sandbox: Sandbox, task: str, request: Message, **others: Any) -> Running:
         if task == "probe":
             requests.append(request)
-        return run(sandbox, task, request, **others)
+        return begin(sandbox, task, request, **others)
 
-    with tempfile.TemporaryDirectory() as out, mock.patch.object(Sandbox, "run", run_and_keep):
+    with tempfile.TemporaryDirectory() as out, mock.patch.object(Sandbox, "begin", begin_and_keep):
         report = grade_submission(Path(submission), Settings(DEFAULT_RUBRIC, Path(out)))
     missed = [item.question.number for item in report.judgements if item.score < item.question.points]
     if missed or not requests:

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from grader.pipeline.budget import LEAST_S
 from grader.pipeline.given import GIVEN_NAMES, given_request
 from grader.pipeline.places import places_of
 from grader.probes import task
-from grader.sandbox.host import Sandbox
+from grader.sandbox.host import Running, Sandbox
 from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending, Outcome
 from grader.verdicts import Evidence, Verdict, passed
@@ -35,6 +35,48 @@ _MEND_BOTH = (
     "There is more than one mistake: mend what this builds on first, then go through the steps under *Asked* in this "
     "function itself."
 )
+
+
+class _Terms(TypedDict):
+    limits: Limits
+    caps: Caps
+
+
+def _do_nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """
+    What is done of the next question while one is asked and judged, so that neither side waits for the other.
+
+    Args:
+        prepare: while the worker computes.
+        begin: when it has answered and is not needed again, before the answer is judged.
+    """
+
+    prepare: Callable[[], None] = _do_nothing
+    begin: Callable[[], None] = _do_nothing
+
+
+NOTHING_AHEAD = Ahead()
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A question that a worker was asked already, and what to do of the next one meanwhile."""
+
+    exam: Exam
+    running: Running
+    ahead: Ahead
+
+    def outcome(self) -> Outcome:
+        """Wait for the answer, and use the time."""
+        self.ahead.prepare()
+        outcome = self.running.outcome()
+        self.ahead.begin()
+        return outcome
 
 
 @dataclass(frozen=True)
@@ -59,7 +101,13 @@ class Asker:
     given_modules: Mapping[str, str] = field(default_factory=dict)
 
     def ask(
-        self, check: Check, time_limit_s: float, *, unsound: frozenset[str], allowance_s: float | None = None
+        self,
+        check: Check,
+        time_limit_s: float,
+        *,
+        unsound: frozenset[str],
+        allowance_s: float | None = None,
+        begun: Begun | None = None,
     ) -> tuple[Evidence, tuple[str, ...]]:
         """
         Ask with the student's own helpers; where that fails and one of them is wrong, again with ours.
@@ -69,6 +117,7 @@ class Asker:
             time_limit_s: seconds that the student's code may take.
             unsound: functions of which something was found wrong.
             allowance_s: seconds for both runs together; None does not bound them.
+            begun: where the question was begun before.
 
         Returns:
             The evidence, and the helpers that were lent.
@@ -77,9 +126,11 @@ class Asker:
         if unavailable is not None:
             return unavailable, ()
         end = math.inf if allowance_s is None else time.monotonic() + allowance_s
-        exam = check.prepare(self.generator(check.key))
-        own = self.examine(check, exam, time_limit_s)
         lent = tuple(name for name in check.needs if name in unsound)
+        exam = check.prepare(self.generator(check.key)) if begun is None else begun.exam
+        if begun is not None and lent:  # a second run may be needed, so the next question has to wait
+            begun = replace(begun, ahead=replace(begun.ahead, begin=_do_nothing))
+        own = self.examine(check, exam, time_limit_s, begun=begun)
         left_s = end - time.monotonic()
         if own.passed or not lent or left_s < LEAST_S:
             return own, ()
@@ -96,9 +147,11 @@ class Asker:
         changed = replace(own, verdict=assisted.verdict, fraction=assisted.fraction)
         return replace(changed, findings=findings, try_next=_MEND_BOTH, diagnosis=()), lent
 
-    def examine(self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = ()) -> Evidence:
-        """Run the probe once in a fresh worker and judge what came home."""
-        outcome = self._run(check, exam, time_limit_s, lent)
+    def examine(
+        self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = (), begun: Begun | None = None
+    ) -> Evidence:
+        """Run the probe once in a fresh worker, or wait for one that was begun, and judge what came home."""
+        outcome = self._run(check, exam, time_limit_s, lent) if begun is None else begun.outcome()
         message = outcome.message
         if outcome.ending is not Ending.ANSWERED or message is None:
             return ended_early(outcome.ending.name, outcome.detail)
@@ -129,14 +182,21 @@ class Asker:
         message = self._run(check, exam, time_limit_s, ()).message
         return read_answers(message, len(exam.cases)) if message is not None and message.kind == task.ANSWER else None
 
+    def prepare(self, check: Check) -> Exam | None:
+        """Draw a check's inputs and compute the reference's answers; None where its function is not there."""
+        return check.prepare(self.generator(check.key)) if self._unavailable(check) is None else None
+
+    def begin(self, check: Check, exam: Exam, time_limit_s: float) -> Running:
+        """Have a fresh worker begin with the probe, with the student's own helpers."""
+        return self.sandbox.begin("probe", self._request(check, exam, ()), **self._terms(exam, time_limit_s))
+
     def _run(self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...]) -> Outcome:
-        return self.sandbox.run(
-            "probe",
-            self._request(check, exam, lent),
-            limits=Limits(wall_s=time_limit_s, memory_mib=self.memory_mib),
-            caps=_caps(exam),
-            answer=_lend(lent, exam) if lent else None,
-        )
+        answer = _lend(lent, exam) if lent else None
+        request = self._request(check, exam, lent)
+        return self.sandbox.run("probe", request, answer=answer, **self._terms(exam, time_limit_s))
+
+    def _terms(self, exam: Exam, time_limit_s: float) -> _Terms:
+        return {"limits": Limits(wall_s=time_limit_s, memory_mib=self.memory_mib), "caps": _caps(exam)}
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return the source of hidden inputs for a purpose: the same for the same code, unknown without the secret."""

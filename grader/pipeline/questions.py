@@ -8,19 +8,19 @@ from functools import partial
 from pathlib import Path
 
 from grader.checks.convergence import CONVERGENCE_CHECKS
-from grader.checks.exam import Check
+from grader.checks.exam import Check, Exam
 from grader.checks.metalearning import METALEARNING_CHECKS
 from grader.checks.vision import VISION_CHECKS
 from grader.errors import StaffError
 from grader.feedback.words import Judgement
 from grader.intake.report import Intake, fingerprint
-from grader.pipeline.ask import Asker
+from grader.pipeline.ask import NOTHING_AHEAD, Ahead, Asker, Begun
 from grader.pipeline.claims import ACCURACIES_CLAIM, OUTPUTS_CLAIM, Claims
 from grader.pipeline.completion import COMPLETIONS, Completion, judge_completion
 from grader.pipeline.saved_model import SAVED_MODEL, judge_saved_model
 from grader.pipeline.staff import judge_staff_tests
 from grader.rubric import Question, Rubric
-from grader.sandbox.host import Sandbox
+from grader.sandbox.host import Running, Sandbox
 from grader.verdicts import Evidence, Verdict
 
 CHECKS = {check.key: check for check in (*VISION_CHECKS, *CONVERGENCE_CHECKS, *METALEARNING_CHECKS)}
@@ -89,11 +89,36 @@ class Questions:
             SAVED_MODEL: partial(judge_saved_model, self._asker),
             **{key: partial(_inspect_runs, completion, intake) for key, completion in COMPLETIONS.items()},
         }
+        self._exams: dict[str, Exam] = {}  # check -> what will be asked, of those that were prepared
+        self._running: dict[str, tuple[Exam, Running]] = {}  # check -> what is asked, of those that were begun
         self._sound: dict[str, bool] = {}  # function -> nothing was found wrong with it, without our help
         self._seen_unsound: set[str] = set()  # functions of which students see that something was found wrong
         self._wrong_values: dict[str, Question] = {}  # function -> the question that students see its values fail
 
-    def judge(self, question: Question, time_limit_s: float, *, allowance_s: float | None = None) -> Judgement:
+    def prepare(self, question: Question) -> None:
+        """Draw the inputs of a question that is asked later, and compute the answers, where it has any."""
+        check = CHECKS.get(question.check)
+        if check is None or check.after or check.key in self._exams or check.key in self._running:
+            return
+        exam = self._asker.prepare(check)
+        if exam is not None:
+            self._exams[check.key] = exam
+
+    def begin(self, question: Question, time_limit_s: float) -> None:
+        """Have a worker begin with a question whose turn to be judged comes next, where that is possible."""
+        self.prepare(question)
+        exam = self._exams.pop(question.check, None)
+        if exam is not None:
+            self._running[question.check] = exam, self._asker.begin(CHECKS[question.check], exam, time_limit_s)
+
+    def judge(
+        self,
+        question: Question,
+        time_limit_s: float,
+        *,
+        allowance_s: float | None = None,
+        ahead: Ahead = NOTHING_AHEAD,
+    ) -> Judgement:
         """
         Ask and judge one question.
 
@@ -101,6 +126,7 @@ class Questions:
             question: from the rubric.
             time_limit_s: seconds that one run of the student's code may take.
             allowance_s: seconds for all runs of this question together; None does not bound them.
+            ahead: what can be done of the next question meanwhile, where this one was begun.
         """
         if question.check in self._inspections:
             return Judgement(question, self._inspections[question.check](time_limit_s))
@@ -108,7 +134,9 @@ class Questions:
         if check.after and not (before := self._inspections[check.after](time_limit_s)).passed:
             return Judgement(question, replace(before, verdict=Verdict.MISSING))
         unsound = frozenset(name for name in check.needs if not self._sound.get(name, False))
-        evidence, lent = self._asker.ask(check, time_limit_s, unsound=unsound, allowance_s=allowance_s)
+        running = self._running.pop(check.key, None)
+        begun = Begun(*running, ahead) if running is not None else None
+        evidence, lent = self._asker.ask(check, time_limit_s, unsound=unsound, allowance_s=allowance_s, begun=begun)
         right_alone = evidence.passed and not lent
         self._sound[check.function] = self._sound.get(check.function, True) and right_alone
         if not question.hidden and not right_alone:

@@ -253,6 +253,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     settings = run.settings
     with settings.profile.phase("reference"):
         from grader.pipeline.questions import Questions, check_rubric, wanted_names
+        from grader.pipeline.turns import turns_of
 
         check_rubric(run.rubric)
     settings.on_step(f"Reading {plain(path.name)}")
@@ -277,13 +278,12 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
         cifar10=settings.cifar10,
         given_modules=given_modules(),
     )
-    for index, question in enumerate(run.rubric.questions):
-        allowance_s = run.budget.allowance_s(question, run.rubric.questions[index + 1 :])
-        if min(allowance_s, run.budget.left_s) < LEAST_S:
+    for turn in turns_of(run.rubric.questions, questions, run.budget):
+        if not turn.has_time:
             continue
-        settings.on_step(f"{question.number} {question.title}")
-        with settings.profile.phase(f"question {question.number}"):
-            run.report.judgements[index] = _judge(questions, question, allowance_s)
+        settings.on_step(f"{turn.question.number} {turn.question.title}")
+        with settings.profile.phase(f"question {turn.question.number}"):
+            run.report.judgements[turn.index] = turn.take()
         run.write()
     if settings.staff_tests is not None and run.budget.left_s >= LEAST_S:
         run.report.judgements += _judge_staff_tests(questions, settings.staff_tests)
@@ -300,16 +300,6 @@ def _judge_staff_tests(questions: Questions, path: Path) -> list[Judgement]:
         logger.error("%s", error)
         question = Question("staff", "S", f"{path.name}.staff", 0, "Questions of the staff", "Questions of the staff.")
         return [Judgement(question, Evidence(Verdict.INFRASTRUCTURE))]
-
-
-def _judge(questions: Questions, question: Question, allowance_s: float) -> Judgement:
-    try:
-        return questions.judge(question, min(question.time_limit_s, allowance_s), allowance_s=allowance_s)
-    except StaffError:
-        raise
-    except Exception:  # a fault of ours in one question must not cost the others
-        logger.exception("question %s could not be judged", question.number)
-        return Judgement(question, Evidence(Verdict.INFRASTRUCTURE))
 
 
 def survey(sandbox: Sandbox, path: Path, wanted: Mapping[str, tuple[str, ...]]) -> Intake:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader import wire
 from grader.errors import StaffError
 from grader.sandbox import sweep, zygote
-from grader.sandbox.limits import Limits
 
 # A worker that the kernel cannot end (it waits for a device) would keep the zygote, and with it the whole run.
 _ORDER_S = 30.0
 
 
 @dataclass
+class Order:
+    """An order that the zygote was given, and its reply once that was read."""
+
+    kind: str
+    reply: wire.Message | None = None
+
+
+@dataclass
 class Control:
     """
-    Gives the zygote orders.
+    Gives the zygote orders; it carries them out one after the other, while we do something else.
 
     Args:
         connection: the socket to it.
@@ -31,19 +40,38 @@ class Control:
 
     connection: socket.socket
     pid: int
+    _unanswered: deque[Order] = field(default_factory=deque)
 
-    def import_early(self, libraries: Sequence[str]) -> None:
-        """Have the zygote import libraries, so that no worker has to."""
-        self._order(wire.Message("import", {"libraries": list(libraries)}))
+    def import_early(self, libraries: Sequence[str]) -> bool:
+        """Have the zygote import libraries, so that no worker has to; return whether there was one that it had not."""
+        return bool(self.reply_to(self._give(wire.Message("import", {"libraries": list(libraries)}))).meta["new"])
 
-    def start(self, task: str, theirs: socket.socket, *, uid: int, scratch: Path, limits: Limits) -> int:
-        """Have a worker started that talks over a socket; return its pid."""
-        meta = {"task": task, "uid": uid, "scratch": str(scratch), "limits": asdict(limits)}
-        return int(self._order(wire.Message("start", meta), theirs).meta["pid"])
+    def start(self, theirs: socket.socket, *, uid: int, scratch: Path) -> Order:
+        """Have a worker started that talks over a socket; the reply has its pid."""
+        return self._give(wire.Message("start", {"uid": uid, "scratch": str(scratch)}), theirs)
 
-    def end(self, pid: int) -> wire.Message:
-        """Have a worker ended with all that it started; return how it went."""
-        return self._order(wire.Message("end", {"pid": pid}))
+    def end(self, pid: int) -> Order:
+        """Have a worker ended with all that it started; the reply says how it went."""
+        return self._give(wire.Message("end", {"pid": pid}))
+
+    def reply_to(self, order: Order) -> wire.Message:
+        """
+        Wait until an order was carried out, and those before it.
+
+        Raises:
+            StaffError: it could not be, or the zygote is gone.
+        """
+        deadline = time.monotonic() + _ORDER_S
+        while order.reply is None:
+            with _gone_where_silent():
+                self._unanswered[0].reply = wire.receive(self.connection, wire.Caps(), deadline=deadline)
+            self._unanswered.popleft()
+        if order.reply.kind == zygote.FAILED:
+            raise StaffError(
+                happened=f"The sandbox's zygote could not {order.kind} ({order.reply.meta['error']}).",
+                try_next="Look for missing memory or too many processes, and grade again.",
+            )
+        return order.reply
 
     def close(self) -> None:
         """Let the zygote end, as it does when nobody can give it orders any more, and wait for it."""
@@ -57,24 +85,25 @@ class Control:
         except ChildProcessError:
             return  # a sweep has reaped it
 
-    def _order(self, order: wire.Message, theirs: socket.socket | None = None) -> wire.Message:
-        deadline = time.monotonic() + _ORDER_S
-        try:
-            wire.send(self.connection, order, deadline=deadline)
+    def _give(self, message: wire.Message, theirs: socket.socket | None = None) -> Order:
+        with _gone_where_silent():
+            wire.send(self.connection, message, deadline=time.monotonic() + _ORDER_S)
             if theirs is not None:
                 socket.send_fds(self.connection, [b"."], [theirs.fileno()])
-            reply = wire.receive(self.connection, wire.Caps(), deadline=deadline)
-        except (EOFError, OSError, wire.WireError) as error:  # also TimeoutError
-            raise StaffError(
-                happened=f"The sandbox's zygote does not answer ({type(error).__name__}).",
-                try_next="Look for missing memory and for what may have ended it, and grade again.",
-            ) from error
-        if reply.kind == zygote.FAILED:
-            raise StaffError(
-                happened=f"The sandbox's zygote could not {order.kind} ({reply.meta['error']}).",
-                try_next="Look for missing memory or too many processes, and grade again.",
-            )
-        return reply
+        order = Order(message.kind)
+        self._unanswered.append(order)
+        return order
+
+
+@contextlib.contextmanager
+def _gone_where_silent() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError, wire.WireError) as error:  # also TimeoutError
+        raise StaffError(
+            happened=f"The sandbox's zygote does not answer ({type(error).__name__}).",
+            try_next="Look for missing memory and for what may have ended it, and grade again.",
+        ) from error
 
 
 def end_orphans(uid: int, *, sweeper_uid: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -16,19 +17,24 @@ from grader.sandbox.watch import LimitExceeded, Watch
 
 _START_S = 60.0  # a loaded machine may take long to fork; student code is not running yet
 
+_ENDS = (TimeoutError, LimitExceeded, wire.WireError, EOFError, ConnectionError)
+
 # Answers a request of the worker's while its task runs: the lent helpers.
 Answer = Callable[[wire.Message], wire.Message]
 
 
-def await_walls(connection: socket.socket, walls: Walls, pid: int, uid: int) -> None:
+def assign(connection: socket.socket, assignment: wire.Message, walls: Walls, *, pid: int, uid: int) -> None:
     """
-    Return when a worker's walls stand: it says so, and so does the kernel. Nothing was sent to it yet.
+    Tell a worker what it will be for, and return when its walls stand: it says so, and so does the kernel.
 
     Raises:
         StaffError: they do not, or the worker did not start; nothing of the submission was run.
     """
+    deadline = time.monotonic() + _START_S
     try:
-        message = wire.receive(connection, wire.Caps(), deadline=time.monotonic() + _START_S)
+        with contextlib.suppress(ConnectionError):  # one without walls has said so, and gone
+            wire.send(connection, assignment, deadline=deadline)
+        message = wire.receive(connection, wire.Caps(), deadline=deadline)
         problem = message.meta.get("error") if message.kind != worker.READY else None
         missing = [] if problem else missing_around(walls, pid, uid)
     except (EOFError, TimeoutError, ConnectionError, FileNotFoundError, ProcessLookupError) as error:
@@ -43,32 +49,58 @@ def await_walls(connection: socket.socket, walls: Walls, pid: int, uid: int) -> 
         )
 
 
-def converse(
-    connection: socket.socket,
-    request: wire.Message,
-    limits: Limits,
-    caps: wire.Caps,
-    answer: Answer | None,
-    watch: Watch,
-) -> tuple[Ending, wire.Message | None, str]:
-    """Hand over the task, answer the worker's requests, take its answer; return it with how the task ended."""
-    deadline = time.monotonic() + limits.wall_s
-    try:
-        wire.send(connection, request, deadline=deadline, tick=watch)
+class Conversation:
+    """
+    One task's exchange with a worker whose walls stand.
+
+    Args:
+        connection: the socket to it.
+        limits: what it may use; its time begins with the hand-over.
+        caps: the most that is taken from it in one message.
+        answer: answers its requests; None answers none.
+        watch: looks at it while we wait.
+    """
+
+    def __init__(
+        self, connection: socket.socket, limits: Limits, caps: wire.Caps, answer: Answer | None, watch: Watch
+    ) -> None:
+        self._connection = connection
+        self._limits = limits
+        self._caps = caps
+        self._answer = answer
+        self._watch = watch
+        self._deadline = time.monotonic() + limits.wall_s
+        self._broken: Exception | None = None
+
+    def hand_over(self, request: wire.Message) -> None:
+        """Send the task; where that already fails, `take_answer` says how."""
+        try:
+            wire.send(self._connection, request, deadline=self._deadline, tick=self._watch)
+        except _ENDS as error:
+            self._broken = error
+
+    def take_answer(self) -> tuple[Ending, wire.Message | None, str]:
+        """Answer the worker's requests and take its answer; return it with how the task ended, and a detail."""
+        try:
+            if self._broken is not None:
+                raise self._broken
+            return self._listen()
+        except TimeoutError:
+            return Ending.TIMEOUT, None, f"{self._limits.wall_s:g} s"
+        except LimitExceeded as exceeded:
+            return exceeded.ending, None, exceeded.detail
+        except wire.WireError as error:
+            return Ending.BAD_ANSWER, None, str(error)
+        except (EOFError, ConnectionError):
+            return Ending.NO_ANSWER, None, ""
+
+    def _listen(self) -> tuple[Ending, wire.Message | None, str]:
         while True:
-            message = wire.receive(connection, caps, deadline=deadline, tick=watch)
+            message = wire.receive(self._connection, self._caps, deadline=self._deadline, tick=self._watch)
             if message.kind == worker.OUT_OF_MEMORY:
-                return Ending.MEMORY, None, f"{limits.memory_mib} MiB"
+                return Ending.MEMORY, None, f"{self._limits.memory_mib} MiB"
             if message.kind != "request":
                 return Ending.ANSWERED, message, ""
-            if answer is None:
+            if self._answer is None:
                 return Ending.BAD_ANSWER, None, "it asked for help that this question does not lend"
-            wire.send(connection, answer(message), deadline=deadline, tick=watch)
-    except TimeoutError:
-        return Ending.TIMEOUT, None, f"{limits.wall_s:g} s"
-    except LimitExceeded as exceeded:
-        return exceeded.ending, None, exceeded.detail
-    except wire.WireError as error:
-        return Ending.BAD_ANSWER, None, str(error)
-    except (EOFError, ConnectionError):
-        return Ending.NO_ANSWER, None, ""
+            wire.send(self._connection, self._answer(message), deadline=self._deadline, tick=self._watch)

@@ -8,21 +8,62 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
 from grader import wire
 from grader.errors import StaffError
 from grader.sandbox import sweep, worker, zygote
-from grader.sandbox.control import Control, end_orphans
-from grader.sandbox.conversation import Answer, await_walls, converse
+from grader.sandbox.control import Control, Order, end_orphans
+from grader.sandbox.conversation import Answer, Conversation, assign
 from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending, Outcome, explain_signal
 from grader.sandbox.uids import UidBlock
 from grader.sandbox.walls import Walls, survey_machine
 from grader.sandbox.watch import Watch
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A worker from the order to start it until it is ended and its folder is gone."""
+
+    uid: int
+    scratch: Path
+    connection: socket.socket
+    started: Order
+    ended: Order | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id; only once the order to start it was carried out."""
+        assert self.started.reply is not None
+        return int(self.started.reply.meta["pid"])
+
+
+@dataclass(frozen=True)
+class Running:
+    """
+    A worker at its task.
+
+    Its time runs from the beginning, but what it writes and takes is watched only while `outcome` waits for it.
+    """
+
+    sandbox: Sandbox
+    worker: _Worker
+    conversation: Conversation
+    limits: Limits
+    began: float
+
+    def outcome(self) -> Outcome:
+        """
+        Wait for the answer. Of an answer, what the worker used and left behind is not waited for, and not told.
+
+        Raises:
+            StaffError: the zygote is gone.
+        """
+        return self.sandbox._finish(self)
 
 
 @dataclass
@@ -49,7 +90,9 @@ class Sandbox:
     _uids: UidBlock = field(init=False)
     _exit: contextlib.ExitStack = field(init=False)
     _started: int = field(init=False, default=0)
-    workers_cpu_s: float = field(init=False, default=0.0)  # of all workers that have ended
+    _workers: list[_Worker] = field(init=False, default_factory=list)  # all that are not gone; the last may be idle
+    _idle: _Worker | None = field(init=False, default=None)
+    workers_cpu_s: float = field(init=False, default=0.0)  # of all workers of whose end we were told
 
     def __enter__(self) -> Sandbox:
         with contextlib.ExitStack() as stack:
@@ -67,6 +110,7 @@ class Sandbox:
             theirs.close()
             self._control = Control(ours, pid)
             stack.callback(self._control.close)
+            stack.callback(self._hang_up)
             self._exit = stack.pop_all()
         return self
 
@@ -90,7 +134,10 @@ class Sandbox:
         Raises:
             StaffError: the zygote is gone.
         """
-        self._control.import_early(libraries)
+        if self._control.import_early(libraries) and self._idle is not None:
+            outdated, self._idle = self._idle, None  # it was forked before
+            self._control.reply_to(outdated.started)
+            self._end(outdated)
 
     def run(
         self,
@@ -114,47 +161,109 @@ class Sandbox:
         Raises:
             StaffError: the walls could not be raised, so nothing of the submission was run; or the zygote is gone.
         """
+        running = self.begin(task, request, limits=limits, caps=caps, answer=answer)
+        outcome = running.outcome()
+        ended = self._reply_to_end(running.worker).meta
+        self._settle(wait=True)
+        return replace(outcome, cpu_s=ended["cpu_s"], left_behind=ended["left_behind"])
+
+    def begin(
+        self,
+        task: str,
+        request: wire.Message,
+        *,
+        limits: Limits,
+        caps: wire.Caps | None = None,
+        answer: Answer | None = None,
+    ) -> Running:
+        """
+        Have a fresh worker begin a task; another one is forked meanwhile, for the next.
+
+        Arguments and errors are those of `run`.
+        """
         began = time.monotonic()
+        self._settle()
+        chosen, self._idle = self._idle or self._fork(), None
+        with self._abandoning(chosen):
+            self._control.reply_to(chosen.started)
+            told = worker.assignment(task, limits)
+            assign(chosen.connection, told, self.walls, pid=chosen.pid, uid=chosen.uid)
+            uid = chosen.uid if self.walls.own_uid else None
+            watch = Watch(chosen.pid, uid, chosen.scratch, limits, self.zygote_pid)
+        conversation = Conversation(chosen.connection, limits, caps or wire.Caps(), answer, watch)
+        conversation.hand_over(request)
+        self._idle = self._fork()
+        return Running(self, chosen, conversation, limits, began)
+
+    def _finish(self, running: Running) -> Outcome:
+        ending, message, detail = running.conversation.take_answer()
+        self._end(running.worker)
+        if ending is Ending.NO_ANSWER:
+            ended = self._reply_to_end(running.worker).meta
+            if ended["signal"]:
+                used_up = ended["cpu_s"] >= running.limits.wall_s
+                ending, detail = explain_signal(ended["signal"], used_up=used_up)
+        return Outcome(ending, message, detail, wall_s=time.monotonic() - running.began)
+
+    def _fork(self) -> _Worker:
+        """Order a worker; it is there when the order was carried out."""
         self._started += 1
         uid = self._uids.worker(self._started)
-        scratch = self._new_scratch(uid)
-        connection, theirs = socket.socketpair()
-        try:
-            with theirs:
-                pid = self._control.start(task, theirs, uid=uid, scratch=scratch, limits=limits)
-            try:
-                await_walls(connection, self.walls, pid, uid)
-                watch = Watch(pid, uid if self.walls.own_uid else None, scratch, limits, self.zygote_pid)
-                ending, message, detail = converse(connection, request, limits, caps or wire.Caps(), answer, watch)
-            finally:
-                ended = self._control.end(pid).meta
-        except StaffError:
-            if self.walls.own_uid:
-                end_orphans(uid, sweeper_uid=self._uids.sweeper)
-            raise
-        finally:
-            connection.close()
-            _remove(scratch)
-        if ended["left_behind"] == zygote.NOT_SWEPT:
-            self._uids.give_up(uid)
-        self.workers_cpu_s += ended["cpu_s"]
-        if ending is Ending.NO_ANSWER and ended["signal"]:
-            ending, detail = explain_signal(ended["signal"], used_up=ended["cpu_s"] >= limits.wall_s)
-        return Outcome(
-            ending,
-            message,
-            detail,
-            wall_s=time.monotonic() - began,
-            cpu_s=ended["cpu_s"],
-            left_behind=ended["left_behind"],
-        )
-
-    def _new_scratch(self, uid: int) -> Path:
         scratch = self._folder / f"work-{self._started}"
         scratch.mkdir(mode=0o700)
         if self.walls.own_uid:
             os.chown(scratch, uid, uid)
-        return scratch
+        connection, theirs = socket.socketpair()
+        with theirs:
+            started = self._control.start(theirs, uid=uid, scratch=scratch)
+        ordered = _Worker(uid, scratch, connection, started)
+        self._workers.append(ordered)
+        return ordered
+
+    def _end(self, ending: _Worker) -> None:
+        """Order a worker's end; `_settle` sees to what is left of it."""
+        with self._abandoning(ending):
+            ending.ended = self._control.end(ending.pid)
+
+    def _reply_to_end(self, ending: _Worker) -> wire.Message:
+        assert ending.ended is not None
+        with self._abandoning(ending):
+            return self._control.reply_to(ending.ended)
+
+    @contextlib.contextmanager
+    def _abandoning(self, lost: _Worker) -> Iterator[None]:
+        """End a worker ourselves where the zygote fails, or is not there any more."""
+        try:
+            yield
+        except StaffError:
+            with contextlib.suppress(StaffError):
+                if lost.ended is None:
+                    pid = self._control.reply_to(lost.started).meta["pid"]
+                    self._control.reply_to(self._control.end(pid))
+            if self.walls.own_uid:
+                end_orphans(lost.uid, sweeper_uid=self._uids.sweeper)
+            self._forget(lost)
+            raise
+
+    def _settle(self, *, wait: bool = False) -> None:
+        """Clear away the workers that have ended; where we do not wait, only those of which we have been told."""
+        for each in list(self._workers):
+            if each.ended is None or (each.ended.reply is None and not wait):
+                continue
+            reply = self._reply_to_end(each)
+            self._forget(each)
+            self.workers_cpu_s += reply.meta["cpu_s"]
+            if reply.meta["left_behind"] == zygote.NOT_SWEPT:
+                self._uids.give_up(each.uid)
+
+    def _forget(self, gone: _Worker) -> None:
+        self._workers.remove(gone)
+        gone.connection.close()
+        _remove(gone.scratch)
+
+    def _hang_up(self) -> None:
+        for each in self._workers:
+            each.connection.close()
 
 
 def _close_all_but(kept: socket.socket) -> None:

@@ -32,14 +32,14 @@ class Limits:
     scratch_entries: int = 500
 
 
-def apply(limits: Limits, *, memory: bool) -> None:
+def apply(limits: Limits, *, held_bytes: int | None) -> None:
     """
     Hold the calling process and its children to the limits; they can only be lowered from here on.
 
     Args:
         limits: what is allowed.
-        memory: limit the address space too. CUDA reserves a huge one, so there the parent watches the
-            resident memory instead.
+        held_bytes: the address space that the process has already; None to leave that unlimited. CUDA reserves a
+            huge one, so there the parent watches the resident memory instead.
     """
     # One second between both: at the hard limit the kernel kills, and a kill looks like memory that ran out.
     _lower(resource.RLIMIT_CPU, int(limits.wall_s) + 1, hard=int(limits.wall_s) + 2)
@@ -49,8 +49,8 @@ def apply(limits: Limits, *, memory: bool) -> None:
     _lower(resource.RLIMIT_CORE, 0)
     for kind in (resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE):
         _lower(kind, 0)  # no pinned memory, no queues that outlive it, no priority over the grader
-    if memory:
-        _lower(resource.RLIMIT_AS, _address_space_bytes() + limits.memory_mib * _MIB)
+    if held_bytes is not None:
+        _lower(resource.RLIMIT_AS, held_bytes + limits.memory_mib * _MIB)
 
 
 def _lower(kind: int, value: int, *, hard: int | None = None) -> None:
@@ -61,6 +61,7 @@ def _lower(kind: int, value: int, *, hard: int | None = None) -> None:
     resource.setrlimit(kind, wanted)
 
 
-def _address_space_bytes() -> int:
+def address_space_bytes() -> int:
+    """Return the size of the calling process's address space."""
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[0]) * os.sysconf("SC_PAGESIZE")

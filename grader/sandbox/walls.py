@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.errors import StaffError
-from grader.sandbox import landlock, limits, syscalls
+from grader.sandbox import landlock, syscalls
 
 # What a program needs that student code imports: the interpreter's libraries and a few harmless files.
 _READABLE = (
@@ -100,9 +100,9 @@ def survey_machine(*, cuda: bool, local_sockets: bool = False, readable: tuple[P
     )
 
 
-def raise_walls(walls: Walls, *, uid: int, scratch: Path, allowed: limits.Limits, zygote_pid: int) -> None:
+def raise_walls(walls: Walls, *, uid: int, scratch: Path, zygote_pid: int) -> None:
     """
-    Shut the calling process in, for good.
+    Shut the calling process in, for good. What it may use is limited apart, when its task is known.
 
     The order matters: what needs privilege comes first, the groups go before the user (setuid alone would
     leave group 0), and seccomp comes last because it denies what the others use.
@@ -111,7 +111,6 @@ def raise_walls(walls: Walls, *, uid: int, scratch: Path, allowed: limits.Limits
         walls: which walls to raise.
         uid: the numeric user and group that the process becomes, where `walls.own_uid`.
         scratch: the one folder in which it may write; it becomes the current folder.
-        allowed: its resource limits.
         zygote_pid: its parent, with which it ends.
 
     Raises:
@@ -119,7 +118,6 @@ def raise_walls(walls: Walls, *, uid: int, scratch: Path, allowed: limits.Limits
     """
     if walls.own_uid:
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
-    limits.apply(allowed, memory=walls.limit_memory)
     syscalls.forbid_new_privileges()
     os.chdir(scratch)
     if walls.landlock:

@@ -1,4 +1,8 @@
-"""A worker: a process forked for one task, shut in before it sees the task, gone after it."""
+"""
+A worker: a process forked for one task, shut in before it sees the task, gone after it.
+
+It is forked ahead, while the worker before it computes, and waits behind its walls to be told what it will be for.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,12 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from grader import wire
-from grader.sandbox.limits import Limits
+from grader.sandbox import limits
 from grader.sandbox.walls import Walls, raise_walls
 
 # A task gets what it was asked and the connection (to call back for lent helpers); its answer is sent home.
@@ -27,18 +31,21 @@ _REPEATABLE_SUMS = ":4096:8"  # without it cuBLAS may add in another order each 
 
 @dataclass(frozen=True)
 class Post:
-    """Where and how one worker works."""
+    """Where one worker works."""
 
-    task: str
     uid: int
     scratch: Path
-    limits: Limits
     zygote_pid: int
+
+
+def assignment(task: str, allowed: limits.Limits) -> wire.Message:
+    """Return what a waiting worker is told: which task it will be given, and what it may use."""
+    return wire.Message("assignment", {"task": task, "limits": asdict(allowed)})
 
 
 def work(connection: socket.socket, post: Post, walls: Walls, tasks: Mapping[str, Task]) -> NoReturn:
     """
-    Be the worker: raise the walls, say so, take the one task, answer, end.
+    Be the worker: raise the walls, wait for the assignment, keep to its limits, say so, take the task, answer, end.
 
     Nothing of the submission is here before the walls stand: the trusted process sends it only after READY.
     The process leaves by os._exit, so nothing that student code registered to run at the end runs.
@@ -46,14 +53,19 @@ def work(connection: socket.socket, post: Post, walls: Walls, tasks: Mapping[str
     try:
         _detach(connection)
         _set_environment(post.scratch, cuda=not walls.limit_memory)
-        raise_walls(walls, uid=post.uid, scratch=post.scratch, allowed=post.limits, zygote_pid=post.zygote_pid)
+        held_bytes = limits.address_space_bytes() if walls.limit_memory else None
+        raise_walls(walls, uid=post.uid, scratch=post.scratch, zygote_pid=post.zygote_pid)
+        assigned = wire.receive(connection, wire.TRUSTING).meta
+        limits.apply(limits.Limits(**assigned["limits"]), held_bytes=held_bytes)
+    except EOFError:  # nobody needs this worker any more
+        os._exit(0)
     except BaseException as error:  # whatever it was: without walls this process must not go on
         wire.send(connection, wire.Message(BROKEN_WALL, {"error": f"{type(error).__name__}: {error}"}))
         os._exit(1)
     try:
         wire.send(connection, wire.Message(READY))
         request = wire.receive(connection, wire.TRUSTING)
-        wire.send(connection, tasks[post.task](request, connection))
+        wire.send(connection, tasks[assigned["task"]](request, connection))
     except MemoryError:
         wire.send(connection, wire.Message(OUT_OF_MEMORY))
     except BaseException:  # student code may raise SystemExit or worse; the missing answer says enough

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,6 @@ from typing import NoReturn
 
 from grader import wire
 from grader.sandbox import sweep, worker
-from grader.sandbox.limits import Limits
 from grader.sandbox.walls import Walls
 
 NOT_SWEPT = -1
@@ -68,17 +68,17 @@ def _carry_out(zygote: _Zygote, order: wire.Message) -> wire.Message:
 
 def _import(_: _Zygote, order: wire.Message) -> wire.Message:
     """Import libraries whose names the grader chose; where one is missing, student code finds that out by itself."""
-    for library in order.meta["libraries"]:
+    new = [library for library in order.meta["libraries"] if library not in sys.modules]
+    for library in new:
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
-    return wire.Message("imported")
+    return wire.Message("imported", {"new": new})
 
 
 def _start(zygote: _Zygote, order: wire.Message) -> wire.Message:
     _, descriptors, _, _ = socket.recv_fds(zygote.control, 1, 1)
     uid = order.meta["uid"]
-    limits = Limits(**order.meta["limits"])
-    post = worker.Post(order.meta["task"], uid, Path(order.meta["scratch"]), limits, os.getpid())
+    post = worker.Post(uid, Path(order.meta["scratch"]), os.getpid())
     with socket.socket(fileno=descriptors[0]) as connection:
         pid = os.fork()
         if pid == 0:

@@ -37,7 +37,7 @@ def test_a_failure_is_told_with_what_was_printed(tmp_path: Path) -> None:
 
 def test_memory_is_that_of_all_processes_together(tmp_path: Path) -> None:
     """What a child holds counts, too."""
-    child = "import time; kept = bytearray(b'x' * 80_000_000); time.sleep(2)"
+    child = "import time; kept = bytearray(80_000_000); kept[::4096] = b'x' * len(kept[::4096]); time.sleep(2)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-S', '-c', {child!r}])"
 
     assert 76 < measure_memory(_python(parent, tmp_path), tmp_path / "log") < 150

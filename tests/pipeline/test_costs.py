@@ -23,19 +23,22 @@ from unittest import mock
 from grader.feedback import results
 from grader.pipeline import run
 from grader.rubric import DEFAULT_RUBRIC
-from grader.sandbox.host import Sandbox
+from grader.sandbox.host import Running, Sandbox
 
 counted = {"workers": 0, "cases": 0, "sent": 0, "received": 0, "validated": 0}
-run_one, validator = Sandbox.run, results._validator()
+begin, outcome_of, validator = Sandbox.begin, Running.outcome, results._validator()
 
 def size(message):
     return sum(array.nbytes for array in message.arrays.values())
 
-def count_run(self, task, request, **others):
-    outcome = run_one(self, task, request, **others)
+def count_begin(self, task, request, **others):
     counted["workers"] += 1
     counted["cases"] += len(request.meta.get("cases", ()))
     counted["sent"] += size(request)
+    return begin(self, task, request, **others)
+
+def count_outcome(self):
+    outcome = outcome_of(self)
     counted["received"] += size(outcome.message) if outcome.message is not None else 0
     return outcome
 
@@ -45,7 +48,11 @@ class Validator:
         validator.validate(content)
 
 settings = run.Settings(DEFAULT_RUBRIC, Path(sys.argv[1]))
-with mock.patch.object(Sandbox, "run", count_run), mock.patch.object(results, "_validator", Validator):
+with (
+    mock.patch.object(Sandbox, "begin", count_begin),
+    mock.patch.object(Running, "outcome", count_outcome),
+    mock.patch.object(results, "_validator", Validator),
+):
     report = run.grade_submission(Path("examples/hw4_submission.zip"), settings)
 counted["questions"] = len(report.judgements)
 counted["imported"] = [name for name in ("torch._dynamo.eval_frame", "pandas", "IPython") if name in sys.modules]

@@ -22,7 +22,7 @@ from grader.errors import StaffError
 from grader.intake.report import Code, Intake
 from grader.intake.survey import answer as answer_survey
 from grader.pipeline import run as run_module
-from grader.pipeline.ask import Asker, read_answers
+from grader.pipeline.ask import Asker, Begun, read_answers
 from grader.pipeline.claims import PUBLIC_VECTORS
 from grader.pipeline.questions import CHECKS
 from grader.pipeline.run import Report, Settings, grade_submission
@@ -224,7 +224,9 @@ class ScriptedAsker(Asker):
 
     script: dict[bool, Evidence] = field(default_factory=dict)
 
-    def examine(self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = ()) -> Evidence:
+    def examine(
+        self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = (), begun: Begun | None = None
+    ) -> Evidence:
         """Return what is scripted for a run with or without help."""
         return self.script[bool(lent)]
 

@@ -15,6 +15,7 @@ from grader.sandbox.outcome import Ending
 from grader.sandbox.walls import Walls, missing_around
 from grader.sandbox.watch import LimitExceeded, Watch
 
+_FETCH_S = 1.0  # an answer that came in time is one, even if we come for it too late
 _START_S = 60.0  # a loaded machine may take long to fork; student code is not running yet
 
 _ENDS = (TimeoutError, LimitExceeded, wire.WireError, EOFError, ConnectionError)
@@ -81,6 +82,7 @@ class Conversation:
 
     def take_answer(self) -> tuple[Ending, wire.Message | None, str]:
         """Answer the worker's requests and take its answer; return it with how the task ended, and a detail."""
+        self._deadline = max(self._deadline, time.monotonic() + _FETCH_S)
         try:
             if self._broken is not None:
                 raise self._broken

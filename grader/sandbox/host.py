@@ -183,17 +183,27 @@ class Sandbox:
         """
         began = time.monotonic()
         self._settle()
-        chosen, self._idle = self._idle or self._fork(), None
-        with self._abandoning(chosen):
-            self._control.reply_to(chosen.started)
-            told = worker.assignment(task, limits)
-            assign(chosen.connection, told, self.walls, pid=chosen.pid, uid=chosen.uid)
-            uid = chosen.uid if self.walls.own_uid else None
-            watch = Watch(chosen.pid, uid, chosen.scratch, limits, self.zygote_pid)
+        chosen = self._assigned(worker.assignment(task, limits))
+        uid = chosen.uid if self.walls.own_uid else None
+        watch = Watch(chosen.pid, uid, chosen.scratch, limits, self.zygote_pid)
         conversation = Conversation(chosen.connection, limits, caps or wire.Caps(), answer, watch)
         conversation.hand_over(request)
         self._idle = self._fork()
         return Running(self, chosen, conversation, limits, began)
+
+    def _assigned(self, told: wire.Message) -> _Worker:
+        """Return a worker whose walls stand and that knows what it will be for: the idle one, if it is still there."""
+        idle, self._idle = self._idle, None
+        if idle is not None:
+            with contextlib.suppress(StaffError):  # the kernel may have ended it for want of memory
+                return self._told(idle, told)
+        return self._told(self._fork(), told)
+
+    def _told(self, ordered: _Worker, told: wire.Message) -> _Worker:
+        with self._abandoning(ordered):
+            self._control.reply_to(ordered.started)
+            assign(ordered.connection, told, self.walls, pid=ordered.pid, uid=ordered.uid)
+        return ordered
 
     def _finish(self, running: Running) -> Outcome:
         ending, message, detail = running.conversation.take_answer()
@@ -215,7 +225,11 @@ class Sandbox:
             os.chown(scratch, uid, uid)
         connection, theirs = socket.socketpair()
         with theirs:
-            started = self._control.start(theirs, uid=uid, scratch=scratch)
+            try:
+                started = self._control.start(theirs, uid=uid, scratch=scratch)
+            except StaffError:
+                connection.close()
+                raise
         ordered = _Worker(uid, scratch, connection, started)
         self._workers.append(ordered)
         return ordered

@@ -26,6 +26,7 @@ def build_results(
     notes: Sequence[str],
     execution_time_s: float,
     extra_data: dict[str, Any],
+    tests: Sequence[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """
     Return the content of results.json.
@@ -36,6 +37,7 @@ def build_results(
         notes: remarks on the submission as a whole, safe as Markdown.
         execution_time_s: seconds since grading began.
         extra_data: facts about the run for programs.
+        tests: what `build_test` made of each judgement, if that is there already.
     """
     return {
         "score": round(sum(judgement.score for judgement in judgements), 4),
@@ -45,7 +47,7 @@ def build_results(
         "output_format": "md",
         "visibility": "visible",
         "stdout_visibility": "hidden",
-        "tests": [_test(judgement) for judgement in judgements],
+        "tests": [build_test(judgement) for judgement in judgements] if tests is None else list(tests),
         "extra_data": extra_data,
     }
 
@@ -77,14 +79,15 @@ def validate_results(results: dict[str, Any], *, before: Sequence[dict[str, Any]
 
     Args:
         results: the content.
-        before: tests that were held against it already; while a run goes on, all but one are the same again.
+        before: tests that were held against it already; while a run goes on, all but one are there again.
 
     Raises:
         jsonschema.ValidationError: it is not what the schema promises.
     """
     tests = results.get("tests")
     if isinstance(tests, list):
-        results = {**results, "tests": [test for test in tests if test not in before]}
+        known = {id(test) for test in before}
+        results = {**results, "tests": [test for test in tests if id(test) not in known]}
     _validator().validate(results)
 
 
@@ -117,7 +120,8 @@ def write_results(results: dict[str, Any], path: Path, *, before: Sequence[dict[
         raise
 
 
-def _test(judgement: Judgement) -> dict[str, Any]:
+def build_test(judgement: Judgement) -> dict[str, Any]:
+    """Return what results.json says of one question."""
     question, evidence = judgement.question, judgement.evidence
     extra: dict[str, Any] = {
         "question": question.number,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grader.errors import StaffError, SubmissionError
-from grader.feedback.results import build_results, write_results
+from grader.feedback.results import build_results, build_test, write_results
 from grader.feedback.text import plain
 from grader.feedback.words import Judgement
 from grader.intake.collect import Bytes, collect
@@ -179,6 +180,7 @@ class _Run:
         self.budget = Budget(self.rubric.time_limit_s, began)
         self.report = Report([Judgement(question, Evidence(Verdict.NOT_RUN)) for question in self.rubric.questions])
         self.report.extra_data["device"] = settings.device
+        self._tests: list[tuple[Judgement, dict[str, Any]]] = []  # what was built of each judgement
         self._written: Sequence[dict[str, Any]] = ()  # tests as they stand in results.json
 
     def write(self) -> bool:
@@ -188,15 +190,21 @@ class _Run:
         Returns:
             Whether it was written.
         """
+        self._tests = [
+            known if known is not None and known[0] is judgement else (judgement, build_test(judgement))
+            for judgement, known in itertools.zip_longest(self.report.judgements, self._tests)
+        ]
         results = build_results(
             self.report.judgements,
             used=self.report.used,
             notes=self.report.notes,
             execution_time_s=self.budget.spent_s,
             extra_data=self.report.extra_data,
+            tests=[test for _, test in self._tests],
         )
+        path = self.settings.out / "results.json"
         try:
-            write_results(results, self.settings.out / "results.json", before=self._written)
+            write_results(results, path, before=self._written)
             self._written = results["tests"]
         except OSError as error:
             logger.error("results.json could not be written (%s); the one before it stays", error)

@@ -60,12 +60,14 @@ class Classes:
         ten: batches of the ten checks by "<grader>, <number of workers>", in the order of the rounds.
         failed: of those that did not run, the reason.
         calls: the student's own compute for the whole homework, in the order of the rounds.
+        apart: the same with a fork for each question, in the same order.
         whole: batches of the whole homework with one worker, in the same order.
     """
 
     ten: dict[str, list[Batch]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     calls: list[Cost] = field(default_factory=list)
+    apart: list[Cost] = field(default_factory=list)
     whole: list[Batch] = field(default_factory=list)
 
 

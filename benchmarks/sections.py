@@ -125,9 +125,9 @@ class Bench:
         words = (sys.executable, "-m", "benchmarks.recording", name, *map(str, arguments))
         return Command(words, ROOT, variables(self.folder / "home"))
 
-    def whole_floor(self) -> Command:
-        """Return the floor of the whole homework."""
-        return floor_command("whole", self.requests, home=self.folder / "home")
+    def whole_floor(self, what: str = "whole") -> Command:
+        """Return the floor of the whole homework; "apart" is the one with a fork for each question."""
+        return floor_command(what, self.requests, home=self.folder / "home")
 
 
 def measure_cold(bench: Bench) -> Contest:
@@ -213,18 +213,24 @@ def class_name(grader: str, workers: int) -> str:
 
 
 def _measure_whole_class(bench: Bench, classes: Classes) -> None:
-    floor, log, submission = bench.whole_floor(), bench.folder / "calls.log", bench.submission
+    log, submission = bench.folder / "calls.log", bench.submission
+
+    def cost_of(what: str) -> Cost:
+        measure(bench.whole_floor(what), log)
+        return Cost(**json.loads(log.read_text(encoding="utf-8").splitlines()[-1]))
 
     def calls() -> None:
-        measure(floor, log)
-        classes.calls.append(Cost(**json.loads(log.read_text(encoding="utf-8").splitlines()[-1])))
+        classes.calls.append(cost_of("whole"))
+
+    def apart() -> None:
+        classes.apart.append(cost_of("apart"))
 
     def ours() -> None:
         folder = fresh(bench.folder / "whole-class")
         classes.whole.append(grade_batch([submission] * _WHOLE_CLASS_SIZE, DEFAULT_RUBRIC, folder, workers=1))
 
     for number in range(bench.rounds):
-        for measured in (calls, ours) if number % 2 == 0 else (ours, calls):
+        for measured in (calls, apart, ours) if number % 2 == 0 else (ours, apart, calls):
             bench.say(f"round {number + 1} of {bench.rounds}: the whole homework, {measured.__name__}")
             measured()
 

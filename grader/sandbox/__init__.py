@@ -9,8 +9,9 @@ Covered, where the process is root (Gradescope's container, a staff server); `te
   (`syscalls`).
 - Time, address space, processes, descriptors and file sizes are bounded by the kernel (`limits`); scratch folder,
   files without a name, buffers and the memory of all processes together by looking (`watch`, `accounting`).
-- What a worker started is gone before its question is over: one signal to the whole uid (`sweep`). If the zygote is
-  killed, the trusted process sweeps (`control`); if that is killed, the zygote does; if both, the next run (`uids`).
+- What a worker started is ended when it has answered, while the next question begins: one signal to the whole uid
+  (`sweep`). If the zygote is killed, the trusted process sweeps (`control`); if that is killed, the zygote does; if
+  both, the next run (`uids`).
 - Only messages of the wire come back, under caps, and only after the kernel itself has said that the walls stand
   (`conversation`, `walls`). Standard output goes nowhere.
 Where root lacks a wall that root must have, nothing of a submission is run, and the report says that the grader failed.
@@ -26,8 +27,9 @@ Not covered:
 - whether a path exists, and how large a file is: Landlock closes content and lists, not that (on the platform the
   modes of the folders do);
 - one machine's load slowing another's question down, within the limits above;
-- what is written in the tenth of a second between two looks at the disk.
+- what is written in the tenth of a second between two looks at the disk, or while the answer before is judged.
 
 To read it: host, then conversation, control and zygote (who talks to whom), then worker and walls (what is raised),
-then limits, syscalls, landlock, uids, sweep, watch, accounting (one wall each). `SECURITY.md` has the whole picture.
+then limits, syscalls, landlock, uids, sweep, watch, accounting (one wall each), heap (what makes it quick).
+`SECURITY.md` has the whole picture.
 """

@@ -48,6 +48,7 @@ def _results() -> Results:
         },
         failed={"otter-grader, 2 workers": "no room"},
         calls=_costs(10.0, 10.0),
+        apart=_costs(11.0, 11.0),
         whole=[Batch(2, 24.0, 2.0, 9.0), Batch(2, 24.0, 2.0, 9.0)],
     )
     return Results(

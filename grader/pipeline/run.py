@@ -26,7 +26,6 @@ from grader.pipeline.budget import LEAST_S, Budget
 from grader.pipeline.given import TEMPLATES, given_modules, given_request
 from grader.pipeline.profile import Profile
 from grader.rubric import Question, Rubric, load_rubric
-from grader.sandbox.heap import keep_freed_memory
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Outcome
@@ -238,7 +237,6 @@ def worker_tasks() -> dict[str, Any]:
 
     os.environ.setdefault("MPLBACKEND", "Agg")  # read at import; workers have nothing to show figures on
     put_compiler_to_sleep()
-    keep_freed_memory()
     # One thread: nothing has to be started after the fork, and results do not depend on the number of cores.
     torch.set_num_threads(1)
     # The first conversion to half precision asks what the processor can do, in files that workers may not read.

@@ -24,7 +24,7 @@ _LARGE_PAGE_BYTES = 2 * 2**20
 
 
 def keep_freed_memory() -> None:
-    """Have this process, and those forked from it, use freed memory again; without effect beside glibc."""
+    """Have this process use freed memory again; without effect beside glibc."""
     with contextlib.suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from grader import wire
 from grader.sandbox import limits
+from grader.sandbox.heap import keep_freed_memory
 from grader.sandbox.walls import Walls, raise_walls
 
 # A task gets what it was asked and the connection (to call back for lent helpers); its answer is sent home.
@@ -54,6 +55,7 @@ def work(connection: socket.socket, post: Post, walls: Walls, tasks: Mapping[str
         _detach(connection)
         _set_environment(post.scratch, cuda=not walls.limit_memory)
         held_bytes = limits.address_space_bytes() if walls.limit_memory else None
+        keep_freed_memory()
         raise_walls(walls, uid=post.uid, scratch=post.scratch, zygote_pid=post.zygote_pid)
         assigned = wire.receive(connection, wire.TRUSTING).meta
         limits.apply(limits.Limits(**assigned["limits"]), held_bytes=held_bytes)

@@ -23,6 +23,7 @@ from benchmarks.peers import (
     write_unittest,
 )
 from benchmarks.ten_checks import KEYS, TenChecks, check_source
+from grader.sandbox.heap import LARGE_PAGES
 
 ROOT = Path(__file__).parents[1]
 FLOOR, UNITTEST, OURS, NBGRADER, OTTER = "floor", "unittest", "deepgrader", "nbgrader", "otter-grader"
@@ -62,7 +63,7 @@ def variables(home: Path) -> dict[str, str]:
 def our_command(submission: Path, out: Path, home: Path, *options: str) -> Command:
     """Return the command that grades a submission as staff do."""
     arguments = ("-m", "grader", "grade", str(submission), "--out", str(out), "--device", "cpu", *options)
-    return Command([sys.executable, *arguments], ROOT, variables(home))
+    return Command([sys.executable, *arguments], ROOT, {**variables(home), **LARGE_PAGES})  # as run_autograder has it
 
 
 def floor_command(what: str, *inputs: Path, home: Path) -> Command:

@@ -134,8 +134,22 @@ def main_tables(results: Results) -> list[Table]:
     found = [_cold_table(results.cold)] if results.cold is not None else []
     if goals := targets(results):
         rows = [goal.row() for goal in goals]
-        found.append(Table("Targets", ("Ratio", "Wanted", "Measured", ""), rows))
+        found.append(Table("Targets", ("Ratio", "Wanted", "Measured", ""), rows, _cost_of_forks(results.classes)))
     return found
+
+
+def _cost_of_forks(classes: Classes | None) -> str:
+    """Say what a process for each question costs before anything is isolated or judged, where that was measured."""
+    if classes is None or not classes.apart or len(classes.apart) != len(classes.calls):
+        return ""
+    forks = ratios([cost.wall_s for cost in classes.apart], [cost.wall_s for cost in classes.calls])
+    ours = [_compute_ratio(classes, classes.apart, clock) for clock in ("wall_s", "cpu_s")]
+    wall, cpu = (ratio.text() if ratio else "–" for ratio in ours)
+    return (
+        f"Student's own compute is that of one process. With a fork for each question, and nothing else, the same "
+        f"calls take {forks.text()} × that; grading takes {wall} × as long as these forks, and {cpu} × their "
+        "processor time."
+    )
 
 
 def all_tables(results: Results) -> list[Table]:
@@ -254,7 +268,10 @@ def _phase_table(name: str, rounds: Sequence[dict[str, Cost]]) -> Table:
         share = spread([cost.wall_s for cost in costs[phase]]).median / total.median
         rows.append([phase, wall, cpu, f"{share:.0%}"])
     rows.append(["all", total.text(), "", "100%"])
-    remark = "While one question is judged, the next is asked already: some of its time counts for the one before it."
+    remark = (
+        "While one question is judged, the next is asked already: some of its time counts for the one before it, and a "
+        "worker's processor time for one of those after it."
+    )
     return Table(f"Where the time goes: {name}", ("Phase", "Wall, s", "CPU, s", "Share"), rows, remark)
 
 

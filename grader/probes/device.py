@@ -33,3 +33,10 @@ def prepare(name: str, *, memory_mib: int) -> torch.device:
         share = memory_mib * _MIB / torch.cuda.get_device_properties(device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, share), device)
     return device
+
+
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed torch's generators as `torch.manual_seed` does, which would keep a stack trace for a GPU never used."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)

@@ -20,7 +20,7 @@ import torch
 from grader import wire
 from grader.probes import failures, metalearning, training, vision
 from grader.probes.case import Case, Result
-from grader.probes.device import prepare
+from grader.probes.device import prepare, seed_torch
 from grader.probes.lending import Lender, lent_functions
 from grader.probes.student import Code, load
 from grader.probes.values import to_array
@@ -122,9 +122,7 @@ def _gradients(
 def _seed_everything(seed: int, device: torch.device) -> None:
     random.seed(seed)
     np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":  # torch.manual_seed would keep a stack trace for a GPU that is never used
-        torch.cuda.manual_seed_all(seed)
+    seed_torch(seed, device)
 
 
 def _code(meta: dict[str, Any]) -> Code:

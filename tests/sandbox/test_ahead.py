@@ -92,9 +92,9 @@ def test_student_code_does_not_reach_the_worker_that_waits(fresh: Sandbox) -> No
 
 def test_what_is_imported_early_is_there_in_the_next_worker(fresh: Sandbox) -> None:
     """One that was forked before the import is not given a task."""
-    look = "import sys; answer['there'] = 'colorsys' in sys.modules"
+    look = "import sys; answer['there'] = 'tabnanny' in sys.modules"
     assert answer_of(begin(fresh, look).outcome()) == {"there": False}
-    fresh.import_early(["colorsys"])
+    fresh.import_early(["tabnanny"])
 
     assert answer_of(begin(fresh, look).outcome()) == {"there": True}
 

@@ -15,7 +15,8 @@ from grader.sandbox.outcome import Ending
 from grader.sandbox.walls import Walls, missing_around
 from grader.sandbox.watch import LimitExceeded, Watch
 
-_FETCH_S = 1.0  # an answer that came in time is one, even if we come for it too late
+# An answer that came in time is one, even if we come for it when its time is almost over: we take time to fetch it.
+_LATE_S, _FETCH_S = 0.1, 1.0
 _START_S = 60.0  # a loaded machine may take long to fork; student code is not running yet
 
 _ENDS = (TimeoutError, LimitExceeded, wire.WireError, EOFError, ConnectionError)
@@ -82,7 +83,9 @@ class Conversation:
 
     def take_answer(self) -> tuple[Ending, wire.Message | None, str]:
         """Answer the worker's requests and take its answer; return it with how the task ended, and a detail."""
-        self._deadline = max(self._deadline, time.monotonic() + _FETCH_S)
+        now = time.monotonic()
+        if now > self._deadline - _LATE_S:
+            self._deadline = now + _FETCH_S
         try:
             if self._broken is not None:
                 raise self._broken

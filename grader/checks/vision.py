@@ -334,7 +334,7 @@ def _judge_own_permutation(check: Check, exam: Exam, answers: Sequence[CaseAnswe
 
 def _prepare_own_permutation(generator: torch.Generator) -> Exam:
     """
-    The same images in three calls without ids_shuffle.
+    The same images in three calls of one module without ids_shuffle; what its constructor seeds, it seeds once.
 
     Two of the nine permutations of 64 patches agree by chance with odds below 1e-87.
     """

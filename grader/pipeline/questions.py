@@ -135,6 +135,8 @@ class Questions:
             return Judgement(question, replace(before, verdict=Verdict.MISSING))
         unsound = frozenset(name for name in check.needs if not self._sound.get(name, False))
         running = self._running.pop(check.key, None)
+        if self._asker.device != "cpu":  # memory is only watched there, and nobody watches while we judge
+            ahead = Ahead(ahead.prepare)
         begun = Begun(*running, ahead) if running is not None else None
         evidence, lent = self._asker.ask(check, time_limit_s, unsound=unsound, allowance_s=allowance_s, begun=begun)
         right_alone = evidence.passed and not lent
@@ -157,6 +159,12 @@ class Questions:
         numbers = " and ".join(question.number for question in wrong)
         finding = f"The values are not right yet (question {numbers}), so training cannot be."
         return replace(evidence, findings=(finding, *evidence.findings), try_next=f"Mend {numbers} first.")
+
+    def give_up(self) -> None:
+        """End what was begun and will not be judged any more."""
+        for _, running in self._running.values():
+            running.give_up()
+        self._running.clear()
 
     def judge_staff_tests(self, path: Path) -> list[Judgement]:
         """Run the staff's own questions over what probes bring home."""

@@ -284,13 +284,16 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
         cifar10=settings.cifar10,
         given_modules=given_modules(),
     )
-    for turn in turns_of(run.rubric.questions, questions, run.budget):
-        if not turn.has_time:
-            continue
-        settings.on_step(f"{turn.question.number} {turn.question.title}")
-        with settings.profile.phase(f"question {turn.question.number}"):
-            run.report.judgements[turn.index] = turn.take()
-        run.write()
+    try:
+        for turn in turns_of(run.rubric.questions, questions, run.budget):
+            if not turn.has_time:
+                continue
+            settings.on_step(f"{turn.question.number} {turn.question.title}")
+            with settings.profile.phase(f"question {turn.question.number}"):
+                run.report.judgements[turn.index] = turn.take()
+            run.write()
+    finally:
+        questions.give_up()  # what was begun and had no time to be judged
     if settings.staff_tests is not None and run.budget.left_s >= LEAST_S:
         run.report.judgements += _judge_staff_tests(questions, settings.staff_tests)
 

@@ -2,8 +2,8 @@
 The questions of a run, one after the other, with as little waiting in between as may be.
 
 While a question's worker computes, the inputs of the next are drawn and answered; while its answer is judged, the next
-one's worker computes already. No more than one worker computes at a time, and no question is begun whose turn could
-still depend on what is judged before it.
+one's worker computes already. No more than one worker is asked at a time (the one before it may be being ended), and no
+question is begun whose turn could still depend on what is judged before it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class Turn:
         following = self.following
         ahead = Ahead(following.prepare, following.begin) if following is not None else NOTHING_AHEAD
         try:
-            return self.questions.judge(self.question, self.time_limit_s, allowance_s=self.allowance_s, ahead=ahead)
+            allowance_s = min(self.allowance_s, self.budget.left_s)
+            return self.questions.judge(self.question, self.time_limit_s, allowance_s=allowance_s, ahead=ahead)
         except StaffError:
             raise
         except Exception:  # a fault of ours in one question must not cost the others
@@ -90,7 +91,7 @@ class Turn:
 
     def begin(self) -> None:
         """Have a worker begin with it, if there is time."""
-        with contextlib.suppress(Exception):  # as above
+        with contextlib.suppress(Exception):  # as above, or it was over with this attempt
             if self.has_time:
                 self.questions.begin(self.question, self.time_limit_s)
 

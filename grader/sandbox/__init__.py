@@ -27,7 +27,8 @@ Not covered:
 - whether a path exists, and how large a file is: Landlock closes content and lists, not that (on the platform the
   modes of the folders do);
 - one machine's load slowing another's question down, within the limits above;
-- what is written in the tenth of a second between two looks at the disk, or while the answer before is judged.
+- what is written in the tenth of a second between two looks at the disk, or taken in the half second between two at
+  the memory, or either while the answer before is judged.
 
 To read it: host, then conversation, control and zygote (who talks to whom), then worker and walls (what is raised),
 then limits, syscalls, landlock, uids, sweep, watch, accounting (one wall each), heap (what makes it quick).

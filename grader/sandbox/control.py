@@ -41,6 +41,7 @@ class Control:
     connection: socket.socket
     pid: int
     _unanswered: deque[Order] = field(default_factory=deque)
+    _silent: bool = False
 
     def import_early(self, libraries: Sequence[str]) -> bool:
         """Have the zygote import libraries, so that no worker has to; return whether there was one that it had not."""
@@ -63,7 +64,7 @@ class Control:
         """
         deadline = time.monotonic() + _ORDER_S
         while order.reply is None:
-            with _gone_where_silent():
+            with self._not_asked_twice():
                 self._unanswered[0].reply = wire.receive(self.connection, wire.Caps(), deadline=deadline)
             self._unanswered.popleft()
         if order.reply.kind == zygote.FAILED:
@@ -86,7 +87,7 @@ class Control:
             return  # a sweep has reaped it
 
     def _give(self, message: wire.Message, theirs: socket.socket | None = None) -> Order:
-        with _gone_where_silent():
+        with self._not_asked_twice():
             wire.send(self.connection, message, deadline=time.monotonic() + _ORDER_S)
             if theirs is not None:
                 socket.send_fds(self.connection, [b"."], [theirs.fileno()])
@@ -94,16 +95,19 @@ class Control:
         self._unanswered.append(order)
         return order
 
-
-@contextlib.contextmanager
-def _gone_where_silent() -> Iterator[None]:
-    try:
-        yield
-    except (EOFError, OSError, wire.WireError) as error:  # also TimeoutError
-        raise StaffError(
-            happened=f"The sandbox's zygote does not answer ({type(error).__name__}).",
-            try_next="Look for missing memory and for what may have ended it, and grade again.",
-        ) from error
+    @contextlib.contextmanager
+    def _not_asked_twice(self) -> Iterator[None]:
+        """Have whoever gives an order to a silent zygote later hear at once that it does not answer any more."""
+        try:
+            if self._silent:
+                raise EOFError
+            yield
+        except (EOFError, OSError, wire.WireError) as error:  # also TimeoutError
+            self._silent = True
+            raise StaffError(
+                happened=f"The sandbox's zygote does not answer ({type(error).__name__}).",
+                try_next="Look for missing memory and for what may have ended it, and grade again.",
+            ) from error
 
 
 def end_orphans(uid: int, *, sweeper_uid: int) -> None:

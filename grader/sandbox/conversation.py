@@ -15,7 +15,7 @@ from grader.sandbox.outcome import Ending
 from grader.sandbox.walls import Walls, missing_around
 from grader.sandbox.watch import LimitExceeded, Watch
 
-# An answer that came in time is one, even if we come for it when its time is almost over: we take time to fetch it.
+# Whoever comes for an answer when its time is over, or almost, takes this much to fetch what may be there.
 _LATE_S, _FETCH_S = 0.1, 1.0
 _START_S = 60.0  # a loaded machine may take long to fork; student code is not running yet
 
@@ -89,6 +89,7 @@ class Conversation:
         try:
             if self._broken is not None:
                 raise self._broken
+            self._watch()  # nobody did while something else was done
             return self._listen()
         except TimeoutError:
             return Ending.TIMEOUT, None, f"{self._limits.wall_s:g} s"

@@ -65,6 +65,11 @@ class Running:
         """
         return self.sandbox._finish(self)
 
+    def give_up(self) -> None:
+        """End the worker, whose answer nobody needs any more."""
+        with contextlib.suppress(StaffError):
+            self.sandbox._end(self.worker)
+
 
 @dataclass
 class Sandbox:
@@ -109,6 +114,7 @@ class Sandbox:
                 zygote.serve(theirs, self.walls, self.tasks, sweeper_uid=self._uids.sweeper, folder=self._folder)
             theirs.close()
             self._control = Control(ours, pid)
+            stack.callback(self._end_orphans)
             stack.callback(self._control.close)
             stack.callback(self._hang_up)
             self._exit = stack.pop_all()
@@ -136,8 +142,8 @@ class Sandbox:
         """
         if self._control.import_early(libraries) and self._idle is not None:
             outdated, self._idle = self._idle, None  # it was forked before
-            self._control.reply_to(outdated.started)
-            self._end(outdated)
+            with contextlib.suppress(StaffError):  # nobody needs it
+                self._told_nothing(outdated)
 
     def run(
         self,
@@ -188,7 +194,8 @@ class Sandbox:
         watch = Watch(chosen.pid, uid, chosen.scratch, limits, self.zygote_pid)
         conversation = Conversation(chosen.connection, limits, caps or wire.Caps(), answer, watch)
         conversation.hand_over(request)
-        self._idle = self._fork()
+        with contextlib.suppress(StaffError, OSError):  # whoever needs the next one tries again, and says why not
+            self._idle = self._fork()
         return Running(self, chosen, conversation, limits, began)
 
     def _assigned(self, told: wire.Message) -> _Worker:
@@ -205,12 +212,21 @@ class Sandbox:
             assign(ordered.connection, told, self.walls, pid=ordered.pid, uid=ordered.uid)
         return ordered
 
+    def _told_nothing(self, ordered: _Worker) -> None:
+        """End a worker that was not given a task."""
+        with self._abandoning(ordered):
+            self._control.reply_to(ordered.started)
+            ordered.ended = self._control.end(ordered.pid)
+
     def _finish(self, running: Running) -> Outcome:
-        ending, message, detail = running.conversation.take_answer()
-        self._end(running.worker)
-        if ending is Ending.NO_ANSWER:
+        try:
+            ending, message, detail = running.conversation.take_answer()
+        finally:
+            self._end(running.worker)
+        # A GPU's memory is free only then, and without a uid of its own its orphans look like those of the next one.
+        if ending is Ending.NO_ANSWER or self.cuda or not self.walls.own_uid:
             ended = self._reply_to_end(running.worker).meta
-            if ended["signal"]:
+            if ending is Ending.NO_ANSWER and ended["signal"]:
                 used_up = ended["cpu_s"] >= running.limits.wall_s
                 ending, detail = explain_signal(ended["signal"], used_up=used_up)
         return Outcome(ending, message, detail, wall_s=time.monotonic() - running.began)
@@ -218,7 +234,7 @@ class Sandbox:
     def _fork(self) -> _Worker:
         """Order a worker; it is there when the order was carried out."""
         self._started += 1
-        uid = self._uids.worker(self._started)
+        uid = self._uids.worker(self._started, taken={each.uid for each in self._workers})
         scratch = self._folder / f"work-{self._started}"
         scratch.mkdir(mode=0o700)
         if self.walls.own_uid:
@@ -254,9 +270,13 @@ class Sandbox:
                 if lost.ended is None:
                     pid = self._control.reply_to(lost.started).meta["pid"]
                     self._control.reply_to(self._control.end(pid))
-            if self.walls.own_uid:
-                end_orphans(lost.uid, sweeper_uid=self._uids.sweeper)
-            self._forget(lost)
+            try:
+                if self.walls.own_uid:
+                    end_orphans(lost.uid, sweeper_uid=self._uids.sweeper)
+            except OSError:  # also TimeoutError
+                self._uids.give_up(lost.uid)
+            finally:
+                self._forget(lost)
             raise
 
     def _settle(self, *, wait: bool = False) -> None:
@@ -278,6 +298,12 @@ class Sandbox:
     def _hang_up(self) -> None:
         for each in self._workers:
             each.connection.close()
+
+    def _end_orphans(self) -> None:
+        """End what is left of workers whose end the zygote did not live to see to."""
+        for each in self._workers if self.walls.own_uid else ():
+            with contextlib.suppress(OSError):
+                end_orphans(each.uid, sweeper_uid=self._uids.sweeper)
 
 
 def _close_all_but(kept: socket.socket) -> None:

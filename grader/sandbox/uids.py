@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 
@@ -60,16 +61,20 @@ class UidBlock:
         """The uid of the process that ends what workers leave behind."""
         return self._first + _UIDS_IN_BLOCK - 1
 
-    def worker(self, number: int) -> int:
+    def worker(self, number: int, *, taken: Collection[int] = ()) -> int:
         """
         Return the uid of the run's n-th worker.
+
+        Args:
+            number: n.
+            taken: uids of workers that are not gone yet.
 
         Raises:
             StaffError: processes that cannot be ended have taken all of them.
         """
         for step in range(_UIDS_IN_BLOCK - 1):
             uid = self._first + (number + step) % (_UIDS_IN_BLOCK - 1)
-            if uid not in self._unswept:
+            if uid not in self._unswept and uid not in taken:
                 return uid
         raise StaffError(happened="No uid is free of processes that cannot be ended.", try_next="Restart the machine.")
 

@@ -6,6 +6,7 @@ It is forked ahead, while the worker before it computes, and waits behind its wa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -62,14 +63,16 @@ def work(connection: socket.socket, post: Post, walls: Walls, tasks: Mapping[str
     except EOFError:  # nobody needs this worker any more
         os._exit(0)
     except BaseException as error:  # whatever it was: without walls this process must not go on
-        wire.send(connection, wire.Message(BROKEN_WALL, {"error": f"{type(error).__name__}: {error}"}))
+        with contextlib.suppress(OSError):  # nobody listens any more
+            wire.send(connection, wire.Message(BROKEN_WALL, {"error": f"{type(error).__name__}: {error}"}))
         os._exit(1)
     try:
         wire.send(connection, wire.Message(READY))
         request = wire.receive(connection, wire.TRUSTING)
         wire.send(connection, tasks[assigned["task"]](request, connection))
     except MemoryError:
-        wire.send(connection, wire.Message(OUT_OF_MEMORY))
+        with contextlib.suppress(OSError):
+            wire.send(connection, wire.Message(OUT_OF_MEMORY))
     except BaseException:  # student code may raise SystemExit or worse; the missing answer says enough
         os._exit(1)
     os._exit(0)

@@ -136,3 +136,41 @@ def test_a_killed_zygote_is_met_by_whoever_waits(fresh: Sandbox) -> None:
         running.outcome()
     with pytest.raises(StaffError, match="zygote does not answer"):
         begin(fresh, "")
+
+
+def test_a_next_worker_that_cannot_be_forked_costs_the_next_task_only(
+    fresh: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, say: the task that was handed over goes on, and whoever needs a worker then hears of it."""
+    begin(fresh, "").outcome()
+
+    def no_room(_: Sandbox) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Sandbox, "_fork", no_room)
+
+    assert answer_of(begin(fresh, "answer['ok'] = 1").outcome()) == {"ok": 1}
+    with pytest.raises(OSError, match="No space"):
+        begin(fresh, "")
+
+
+def test_two_living_workers_never_share_a_uid(fresh: Sandbox) -> None:
+    """Also where one uid was given up, and the next in line is taken."""
+    first = begin(fresh, "import time; time.sleep(60)", wall_s=60.0)
+    for uid in range(fresh._uids.worker(0), fresh._uids.sweeper):
+        if uid not in {worker.uid for worker in fresh._workers} | {fresh._uids.sweeper - 1}:
+            fresh._uids.give_up(uid)
+    second = begin(fresh, "")
+
+    assert len({worker.uid for worker in fresh._workers}) == len(fresh._workers)
+    for running in (first, second):
+        running.give_up()
+
+
+def test_what_nobody_waits_for_is_ended(fresh: Sandbox) -> None:
+    """A task that is given up does not run on beside those after it."""
+    running = begin(fresh, "import time; time.sleep(60)", wall_s=60.0)
+    running.give_up()
+    fresh.run("source", wire.Message("run", {"source": ""}), limits=Limits(wall_s=5.0))
+
+    assert running.worker.uid not in living_uids()

@@ -19,10 +19,10 @@ import yaml
 
 from grader.checks.exam import Check
 from grader.checks.tensors import to_tensors
-from grader.checks.vision import VISION_CHECKS
 from grader.release.notebooks import edit_notebook, notebook_bytes, solved_notebook
 from grader.release.submissions import EXAMPLE_MISTAKES
 from grader.rubric import DEFAULT_RUBRIC
+from homework.checks.vision import VISION_CHECKS
 
 GRADIENT = "random_masking.gradient"
 _SEED = 182

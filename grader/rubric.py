@@ -16,7 +16,6 @@ import yaml
 
 from grader.errors import StaffError, why_unreadable
 
-DEFAULT_RUBRIC = Path(__file__).with_name("rubric.yaml")
 _SCHEMA = Path(__file__).with_name("schemas") / "rubric.schema.json"
 _DEFAULT_TIME_LIMIT_S = 20.0
 _NEAR = 0.6  # how alike two names are, from 0 to 1, for one to be taken for the other misspelled
@@ -61,7 +60,7 @@ class Rubric:
     questions: tuple[Question, ...]
 
 
-def load_rubric(path: Path = DEFAULT_RUBRIC, *, known_checks: Iterable[str] | None = None) -> Rubric:
+def load_rubric(path: Path, *, known_checks: Iterable[str] | None = None) -> Rubric:
     """
     Read and check a rubric file.
 
@@ -76,7 +75,7 @@ def load_rubric(path: Path = DEFAULT_RUBRIC, *, known_checks: Iterable[str] | No
     content = _parse(text, path)
     if content is None:
         raise StaffError(
-            happened=f"The rubric {path} is empty.", try_next="Copy grader/rubric.yaml, the usual one, and change that."
+            happened=f"The rubric {path} is empty.", try_next="Copy the homework's own rubric.yaml, and change that."
         )
     _validate(content, text, path)
     entries = [
@@ -103,7 +102,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise StaffError(
             happened=f"The rubric {path} cannot be read: {why_unreadable(error)}.",
-            try_next="Name a rubric: the usual one is grader/rubric.yaml.",
+            try_next="Name a rubric: the usual one is the homework's own rubric.yaml.",
         ) from None
     try:
         return data.decode("utf-8-sig")

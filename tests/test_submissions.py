@@ -22,13 +22,13 @@ import jsonschema
 import pytest
 import torch
 import yaml
+from grader.trust.variants import variant_cases
 
 from grader.feedback.results import SCHEMA
 from grader.pipeline.run import Report, Settings, grade_submission
 from grader.release.notebooks import notebook_bytes, solved_notebook
 from grader.rubric import Question, Rubric, load_rubric
 from grader.trust.cases import Case, Changes, half_questions, read_case, training_questions
-from grader.trust.variants import variant_cases
 from grader.verdicts import Verdict
 
 FOLDER = Path(__file__).parent / "submissions"
@@ -174,7 +174,7 @@ THIEF = """
 import glob, importlib, os, sys
 
 found = []
-for name in ("reference", "reference.vision.masking", "grader.checks.vision", "grader.release"):
+for name in ("reference", "reference.vision.masking", "homework.checks.vision", "grader.release"):
     try:
         importlib.import_module(name)
         found.append(name)

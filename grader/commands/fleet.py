@@ -23,13 +23,14 @@ from grader.fleet.record import GRADED, write_whole
 from grader.fleet.schedule import ClassSettings, GradedClass, Pool, grade_class, load_class
 from grader.fleet.statistics import figures_of, names_of, possible_of
 from grader.fleet.tables import csv_bytes, write_tables
+from grader.pipeline.homework import Homework
 from grader.pipeline.run import SECRET_FILE
-from grader.rubric import DEFAULT_RUBRIC
 
 _SHOWN = 40
 
 
 def run_class(
+    homework: Homework,
     export: Path,
     out: Path,
     *,
@@ -48,11 +49,11 @@ def run_class(
     """
     require_export(export)
     if rubric is not None:
-        require_rubric(rubric)
+        require_rubric(homework, rubric)
     if roster is not None:
         require_roster(roster)
     at_once = workers or len(os.sched_getaffinity(0))
-    pool = _ray_pool(ray, at_once, gpus) if ray else None
+    pool = _ray_pool(homework, ray, at_once, gpus) if ray else None
     console = Console()
     columns = (TextColumn("Grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console)
@@ -65,10 +66,11 @@ def run_class(
             progress.console.print(f"[dim]{escape(words)}[/dim]", highlight=False)
 
     settings = ClassSettings(
+        homework=homework,
         export=export,
         out=out,
         workers=at_once,
-        rubric=rubric or DEFAULT_RUBRIC,
+        rubric=rubric,
         device=choose_device(device),
         secret_file=Path(os.environ.get("GRADER_SECRET_FILE", SECRET_FILE)),
         roster=roster,
@@ -83,13 +85,13 @@ def run_class(
     write_report(out, anonymous=False)
 
 
-def _ray_pool(address: str, workers: int, gpus: float) -> Pool:
+def _ray_pool(homework: Homework, address: str, workers: int, gpus: float) -> Pool:
     from grader.fleet.ray_pool import RaySettings, grade_on_ray, require_listener
 
     require_listener(address)
 
     def pool(jobs: Iterable[Job]) -> Iterator[Ended]:
-        return grade_on_ray(jobs, RaySettings(address, workers, gpus=gpus))
+        return grade_on_ray(jobs, RaySettings(homework.package, address, workers, gpus=gpus))
 
     return pool
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import importlib.util
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import torch
 
+from grader.checks.diagnosis import KnownMistakes, diagnose
 from grader.checks.exam import CaseAnswer, Check, Exam
+from grader.checks.lending import Lending
+from grader.checks.misconceptions import Misconception
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
 from grader.intake.report import Code, Intake
 from grader.pipeline.budget import LEAST_S
-from grader.pipeline.given import GIVEN_NAMES, given_request
+from grader.pipeline.handed_out import given_request
+from grader.pipeline.homework import Answers, Homework
 from grader.pipeline.places import places_of
 from grader.probes import task
 from grader.sandbox.host import Running, Sandbox
@@ -26,9 +29,6 @@ from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending, Outcome
 from grader.verdicts import Evidence, Verdict, passed
 from grader.wire import Arrays, Caps, Message
-
-if TYPE_CHECKING:
-    from grader.checks.misconceptions import Misconception
 
 # Said where the run with our helpers ended in another way, so that nothing of the student's own run explains it.
 _MEND_BOTH = (
@@ -85,20 +85,24 @@ class Asker:
     Asks questions about one submission.
 
     Args:
+        homework: what is graded.
         sandbox: where student code runs.
         intake: what was handed in.
         secret: bytes from which hidden inputs are drawn.
         device: "cpu" or "cuda".
         memory_mib: address space for each worker.
         given_modules: source of the modules that are handed out, for a student whose own copy is lost.
+        answers: the trusted side of the homework; without it nothing is lent and no mistake is named.
     """
 
+    homework: Homework
     sandbox: Sandbox
     intake: Intake
     secret: bytes
     device: str
     memory_mib: int
     given_modules: Mapping[str, str] = field(default_factory=dict)
+    answers: Answers | None = None
 
     def ask(
         self,
@@ -161,7 +165,8 @@ class Asker:
         if message.kind != task.ANSWER:
             return ended_early(Ending.BAD_ANSWER.name, "")
         # What a run with our helpers gave says something about their answers: it is judged and no more.
-        evidence, known = judge_answers(check, exam, read_answers(message, len(exam.cases)), diagnosing=not lent)
+        mistakes = self.answers.mistakes if self.answers is not None and not lent else None
+        evidence, known = judge_answers(check, exam, read_answers(message, len(exam.cases)), mistakes)
         return self._with_names(evidence, known, check) if known else evidence
 
     def _with_names(self, evidence: Evidence, known: Sequence[Misconception], check: Check) -> Evidence:
@@ -191,9 +196,14 @@ class Asker:
         return self.sandbox.begin("probe", self._request(check, exam, ()), **self._terms(exam, time_limit_s))
 
     def _run(self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...]) -> Outcome:
-        answer = _lend(lent, exam) if lent else None
+        answer = self._lend(lent, exam) if lent else None
         request = self._request(check, exam, lent)
         return self.sandbox.run("probe", request, answer=answer, **self._terms(exam, time_limit_s))
+
+    def _lend(self, lent: tuple[str, ...], exam: Exam) -> Callable[[Message], Message]:
+        """Return what answers a worker's calls of lent helpers."""
+        assert self.answers is not None, "only a run with the reference finds helpers to lend"
+        return Lending(lent, self.answers.helpers, exam.settings, exam.allowance).answer
 
     def _terms(self, exam: Exam, time_limit_s: float) -> _Terms:
         return {"limits": Limits(wall_s=time_limit_s, memory_mib=self.memory_mib), "caps": _caps(exam)}
@@ -229,8 +239,8 @@ class Asker:
         meta = {
             "probe": check.probe,
             "code": code.as_request(check.wanted, {**self.given_modules, **self.intake.modules}),
-            "given": given_request(check.part),
-            "given_names": list(GIVEN_NAMES),
+            "given": given_request(self.homework, check.part),
+            "given_names": list(self.homework.given),
             "lent": list(lent),
             "settings": dict(exam.settings),
             "device": self.device,
@@ -240,37 +250,19 @@ class Asker:
         return Message("probe", meta, arrays)
 
 
-# The reference comes in only where it is needed: the self-check works without, and may be handed out without.
-
-
-def _lend(lent: tuple[str, ...], exam: Exam) -> Callable[[Message], Message]:
-    """Return what answers a worker's calls of lent helpers."""
-    from grader.checks.lending import Lending
-
-    return Lending(lent, exam.settings.get("mae", {}), exam.allowance).answer
-
-
-def diagnose(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> tuple[Misconception, ...]:
-    """Return the known mistakes that answers show; none also where there is no reference to compute them with."""
-    if importlib.util.find_spec("reference") is None:
-        return ()
-    from grader.checks.misconceptions import diagnose as compare_with_known
-
-    return compare_with_known(check, exam, answers)
-
-
 def judge_answers(
-    check: Check, exam: Exam, answers: Sequence[CaseAnswer], *, diagnosing: bool
+    check: Check, exam: Exam, answers: Sequence[CaseAnswer], mistakes: KnownMistakes | None
 ) -> tuple[Evidence, tuple[Misconception, ...]]:
     """
-    Judge what came home and, if asked, find the known mistakes that it shows.
+    Judge what came home and find the known mistakes that it shows.
 
     Values may be anything that fits into their dtype: what overflows on the way to a verdict is wrong, and no news.
     """
     with np.errstate(all="ignore"):
         evidence = check.judge(check, exam, answers)
-        wrong = diagnosing and evidence.verdict is Verdict.FAILED
-        return evidence, diagnose(check, exam, answers) if wrong else ()
+        if mistakes is None or evidence.verdict is not Verdict.FAILED:
+            return evidence, ()
+        return evidence, diagnose(mistakes, check, exam, answers)
 
 
 def _near(code: Code, name: str) -> str | None:

@@ -201,7 +201,7 @@ self_check("restore_masked", run_restore_masked)
 
 # %% include="reference.vision.autoencoder:MaskedAutoEncoder" write="MaskedAutoEncoder.forward_encoder, MaskedAutoEncoder.forward_decoder, MaskedAutoEncoder.forward_encoder_representation"
 
-# %% include="grader.release.vectors:build_autoencoder"
+# %% include="homework.release.vectors:build_autoencoder"
 
 
 # %%
@@ -384,7 +384,7 @@ print(f"fine-tuned: test accuracy {output['mae_finetune_acc']:.3f}")
 import zipfile
 from pathlib import Path
 
-# %% include="grader.release.handin:EXPECTED_NOTEBOOKS,EXPECTED_MODULES,EXPECTED_RESULTS,pack_submission"
+# %% include="homework.release.handin:EXPECTED_NOTEBOOKS,EXPECTED_MODULES,EXPECTED_RESULTS,pack_submission"
 
 # %%
 torch.save({"output": output}, "autograder.pt")

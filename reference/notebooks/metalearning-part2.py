@@ -238,7 +238,7 @@ print_weights(feature_weights)
 import zipfile
 from pathlib import Path
 
-# %% include="grader.release.handin:EXPECTED_NOTEBOOKS,EXPECTED_MODULES,EXPECTED_RESULTS,pack_submission"
+# %% include="homework.release.handin:EXPECTED_NOTEBOOKS,EXPECTED_MODULES,EXPECTED_RESULTS,pack_submission"
 
 # %%
 pack_submission(Path("."))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from grader.trust.cases import Changes, known_cases
 from grader.trust.variants import variant_cases
+
+from grader.trust.cases import Changes, known_cases
 from grader.verdicts import Verdict
 from tests.checks.convergence_lab import definitions
 

@@ -105,7 +105,7 @@ def _value(name: str, exam: Exam, answer: CaseAnswer) -> float:
     assert not isinstance(weights, Evidence), weights
     if name == "autoencoder":
         return convergence.reconstruction_share(exam, weights)
-    return convergence.accuracy_of(convergence.build(name, exam), exam, weights)
+    return convergence.accuracy_of(convergence.build(name, exam.settings), exam, weights)
 
 
 def table(right: Sequence[dict[str, Any]], wrong: Sequence[dict[str, Any]]) -> dict[str, Any]:

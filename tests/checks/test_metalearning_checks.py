@@ -13,9 +13,9 @@ import torch
 from grader.checks import metalearning, metalearning_runs
 from grader.checks.exam import CaseAnswer, Exam
 from grader.checks.lending import Lending
-from grader.checks.metalearning import METALEARNING_CHECKS
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Array, Arrays, Message
+from homework.checks.metalearning import METALEARNING_CHECKS
 from reference.metalearning.experiment import meta_gradient, meta_learn
 from reference.metalearning.settings import Settings
 from reference.metalearning.tasks import draw_task_batch

@@ -14,24 +14,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from grader.checks.calls import OUT_OF_REACH, build_module, call
 
 from grader.checks.compare import relative_error
+from grader.checks.diagnosis import tolerance_of
 from grader.checks.exam import CaseAnswer, Check, Exam
-from grader.checks.metalearning import METALEARNING_CHECKS
-from grader.checks.misconceptions import CATALOGUE, Misconception, diagnose, diagnosis
-from grader.checks.misconceptions.calls import OUT_OF_REACH, build_module, call
-from grader.checks.misconceptions.catalogue import composed, misconception
-from grader.checks.misconceptions.diagnosis import tolerance_of
-from grader.checks.misconceptions.evaluation import curve_with, oracle_with, zero_with
-from grader.checks.misconceptions.runs import learn_with, path_distance, relative_distance
-from grader.checks.misconceptions.theory import descend_with, gradient_with
-from grader.checks.misconceptions.update import update_with
-from grader.checks.vision import VISION_CHECKS
 from grader.intake.report import Code
 from grader.pipeline.ask import Asker
 from grader.sandbox.outcome import Ending, Outcome
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Array, Arrays, Message
+from homework.checks.metalearning import METALEARNING_CHECKS
+from homework.checks.vision import VISION_CHECKS
+from homework.misconceptions import CATALOGUE, Misconception, diagnose, diagnosis
+from homework.misconceptions.catalogue import composed, misconception
+from homework.misconceptions.evaluation import curve_with, oracle_with, zero_with
+from homework.misconceptions.runs import learn_with, path_distance, relative_distance
+from homework.misconceptions.theory import descend_with, gradient_with
+from homework.misconceptions.update import update_with
 from reference.metalearning.theory import aliased_coefficients, expected_test_error, min_norm_solution
 from reference.vision.autoencoder import MaskedAutoEncoder
 from reference.vision.classifier import ClassificationMAE

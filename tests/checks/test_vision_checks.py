@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
-from grader.checks.vision import VISION_CHECKS
 from grader.pipeline.ask import judge_answers
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Arrays
+from homework.checks.vision import VISION_CHECKS
 
 CHECKS = {check.key: check for check in VISION_CHECKS}
 OWN_MASKS = "MaskedAutoEncoder.forward_encoder.behaviour"

@@ -35,7 +35,6 @@ from grader.intake.report import SURVEY_CAPS, Note, read_survey
 from grader.intake.survey import survey
 from grader.intake.unpack import Unpacked, unpack
 from grader.pipeline.ask import Asker, judge_answers
-from grader.pipeline.claims import Claims
 from grader.pipeline.questions import CHECKS, wanted_names
 from grader.probes.saved import load_outputs
 from grader.rubric import Question
@@ -44,6 +43,7 @@ from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending
 from grader.verdicts import Evidence
 from grader.wire import Arrays, Message
+from homework.inspections.claims import Claims
 from tests.fuzz.mutate import any_array, any_json, damaged_json, mutated
 
 CORPUS = Path(__file__).with_name("corpus")

@@ -15,12 +15,12 @@ import nbformat
 import torch
 import yaml
 
-from grader.pipeline.claims import PUBLIC_VECTORS
 from grader.pipeline.questions import CHECKS
 from grader.release.modules import solved_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, template_notebook
 from grader.rubric import Question, Rubric, load_rubric
 from grader.trust.cases import META_NOTEBOOKS, VISION_NOTEBOOK, Case, body_edit, read_case, solved
+from homework.inspections.claims import PUBLIC_VECTORS
 from tests.hostile import made
 from tests.hostile.cases import ASKED, Row, place_of_case
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import nbformat
 import pytest
+from grader.pipeline.absent import NOTEBOOKS, note_on_absent_notebooks
 
 from grader.intake.report import Code, Intake, Note, NotebookRun
-from grader.pipeline.absent import NOTEBOOKS, note_on_absent_notebooks
-from grader.pipeline.completion import COMPLETIONS
 from grader.pipeline.questions import CHECKS
 from grader.release.notebooks import REPOSITORY
 from grader.rubric import load_rubric
+from homework.inspections.completion import COMPLETIONS
 
 EMPTY = Code((), {}, {}, {}, {})
 ALL = tuple(notebook.name for notebook in NOTEBOOKS)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from grader.intake.report import NotebookRun
-from grader.pipeline.completion import COMPLETIONS, Completion, judge_completion
 from grader.rubric import load_rubric
 from grader.verdicts import Verdict
+from homework.inspections.completion import COMPLETIONS, Completion, judge_completion
 
 PART = Completion("part.ipynb", ("learn", "also_learn"))
 RUN = NotebookRun("mine.ipynb", 5, 5, 2, 0, frozenset(), frozenset({"learn"}))

@@ -23,12 +23,12 @@ from grader.intake.report import Code, Intake
 from grader.intake.survey import answer as answer_survey
 from grader.pipeline import run as run_module
 from grader.pipeline.ask import Asker, Begun, read_answers
-from grader.pipeline.claims import PUBLIC_VECTORS
 from grader.pipeline.questions import CHECKS
 from grader.pipeline.run import Report, Settings, grade_submission
 from grader.rubric import Question, Rubric
 from grader.verdicts import Evidence, Verdict, passed
 from grader.wire import Message
+from homework.inspections.claims import PUBLIC_VECTORS
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from grader.pipeline.run import Settings, grade_submission
-from grader.release.saved_model import saved_model_bytes
 from grader.rubric import Question, Rubric
 from grader.verdicts import Evidence, Verdict
+from homework.release.saved_model import saved_model_bytes
 
 QUESTION = Question("vision", "6.3", "mae_pretrained.pt.saved-model", 4, "Saved model", "Asked.", time_limit_s=20)
 

@@ -19,8 +19,8 @@ from grader.release import gate, write_vectors
 from grader.release.autograder import _contents
 from grader.release.gate import MISTAKES, Trial, complaint, release_gate, trials_with_mistakes
 from grader.release.notebooks import REPOSITORY, notebook_bytes, solved_notebook
-from grader.release.second_solution import CLASSIFICATION, THEORY, VISION
 from grader.rubric import DEFAULT_RUBRIC, load_rubric
+from homework.release.second_solution import CLASSIFICATION, THEORY, VISION
 
 RUBRIC = load_rubric()
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.checks.misconceptions import CATALOGUE
-from grader.trust.examples import DOCUMENT, document, examples
+from homework.misconceptions import CATALOGUE
+from homework.trust.examples import DOCUMENT, document, examples
 
 SMALL = "expected_test_error.output"
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
-from grader.checks.misconceptions import CATALOGUE
 from grader.trust.affected import affected_checks
+from grader.trust.diagnosing import Diagnosed, cases_of, diagnosed
+
 from grader.trust.cases import Changes, half_questions
 from grader.trust.catalogue import WrongSubmission, right_variants, wrong_submissions
-from grader.trust.diagnosing import Diagnosed, cases_of, diagnosed
 from grader.trust.harness import Bench
 from grader.trust.rewrite import rewritten
 from grader.trust.wrong import wrong_changes
+from homework.misconceptions import CATALOGUE
 
 META = frozenset(question.check for question in half_questions(meta=True))
 VISION = frozenset(question.check for question in half_questions(meta=False))

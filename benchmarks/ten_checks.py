@@ -2,6 +2,7 @@
 Ten plain checks of the vision notebook, in the same words for every grader.
 
 Nine compare what a function returns, one compares a gradient. Inputs, parameters and expected values are drawn once
+from homework.homework import HOMEWORK
 from our own exams and saved with torch; a check then is a few lines of Python that load its file, call and compare.
 """
 
@@ -21,8 +22,8 @@ from grader.checks.exam import Check
 from grader.checks.tensors import to_tensors
 from grader.release.notebooks import edit_notebook, notebook_bytes, solved_notebook
 from grader.release.submissions import EXAMPLE_MISTAKES
-from grader.rubric import DEFAULT_RUBRIC
 from homework.checks.vision import VISION_CHECKS
+from homework.homework import HOMEWORK
 
 GRADIENT = "random_masking.gradient"
 _SEED = 182
@@ -167,7 +168,7 @@ def _defines(source: str) -> set[str]:
 
 
 def _write_rubric(path: Path) -> None:
-    content = yaml.safe_load(DEFAULT_RUBRIC.read_text(encoding="utf-8"))
+    content = yaml.safe_load(HOMEWORK.rubric.read_text(encoding="utf-8"))
     for part in content["parts"].values():
         for entry in part:
             entry["enabled"] = entry["check"] in KEYS

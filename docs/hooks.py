@@ -20,12 +20,14 @@ from typing import Any
 import click
 from mkdocs.exceptions import PluginError
 
+from homework.homework import HOMEWORK
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from grader.__main__ import main  # noqa: E402 - the checkout has to be on the path first
 from grader.feedback.words import Judgement, question_output  # noqa: E402
-from grader.rubric import DEFAULT_RUBRIC, Question, Rubric, load_rubric  # noqa: E402
+from grader.rubric import Question, Rubric, load_rubric  # noqa: E402
 from grader.verdicts import Evidence, Verdict  # noqa: E402
 
 _MARK = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
@@ -83,7 +85,7 @@ def _show_script(name: str) -> str:
 
 def _show_questions() -> str:
     """Show what students may know of the rubric: the questions that they see."""
-    rubric = load_rubric(DEFAULT_RUBRIC)
+    rubric = load_rubric(HOMEWORK.rubric)
     return "\n\n".join(_show_part(rubric, part, title) for part, title in _PARTS.items())
 
 

@@ -15,8 +15,9 @@ from grader.audit.findings import LOOK, NOTE, findings_of
 from grader.audit.record import MalformedAnswer, NotebookRecord, read_plan, read_progress, read_records
 from grader.audit.report import as_markdown
 from grader.audit.run import Audit, SavedValue, Settings, compare_key
+from homework.homework import HOMEWORK
 
-SETTINGS = Settings(epochs=1)
+SETTINGS = Settings(HOMEWORK, epochs=1)
 
 
 def stream(text: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.probes.task import ANSWER, probe
 from grader.verdicts import Evidence
 from grader.wire import Message
+from homework.homework import HOMEWORK
 
 CHECKS = {check.function: check for check in convergence.CONVERGENCE_CHECKS}
 MEASURES = {
@@ -213,7 +214,9 @@ def main() -> None:
         convergence.BANDS_FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     else:
         _write_lines(
-            arguments.files[0], wrong_variants() if arguments.wrong else right_variants(), range(*arguments.seeds)
+            arguments.files[0],
+            wrong_variants() if arguments.wrong else right_variants(HOMEWORK),
+            range(*arguments.seeds),
         )
 
 

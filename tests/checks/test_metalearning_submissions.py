@@ -18,14 +18,16 @@ from grader.intake.report import Intake, read_survey
 from grader.intake.survey import survey
 from grader.pipeline.questions import Questions, wanted_names
 from grader.probes.task import probe
-from grader.release import edit_modules, edit_notebook, solved_modules, solved_notebook, template_modules
-from grader.release.notebooks import NotebookNode, notebook_bytes, template_notebook
+from grader.release.modules import edit_modules, solved_modules, template_modules
+from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook, template_notebook
 from grader.rubric import Question, load_rubric
 from grader.sandbox.host import Sandbox
 from grader.verdicts import Verdict
+from homework.answers import ANSWERS
+from homework.homework import HOMEWORK
 
 NOTEBOOKS = ("metalearning-part0", "metalearning-part1", "metalearning-part2")
-QUESTIONS = [question for question in load_rubric().questions if question.part == "metalearning"]
+QUESTIONS = [question for question in load_rubric(HOMEWORK.rubric).questions if question.part == "metalearning"]
 THEORY = frozenset(question.check for question in QUESTIONS if question.number.startswith("7."))
 GIVEN = frozenset(question.check for question in QUESTIONS if question.number.startswith("8."))
 COPIED = frozenset({"meta_learning_classification.output"})
@@ -87,7 +89,7 @@ class Submission:
 
 def intake_of(files: Mapping[str, bytes]) -> Intake:
     """Return what intake makes of files."""
-    return read_survey(survey(files, wanted_names()))
+    return read_survey(survey(files, wanted_names(ANSWERS)))
 
 
 def judge(sandbox: Sandbox, files: Mapping[str, bytes], asked: frozenset[str]) -> dict[str, Judgement]:

@@ -26,6 +26,7 @@ from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending
 from grader.verdicts import Verdict
+from homework.homework import HOMEWORK
 
 ROOT = Path(__file__).parents[2]
 # Where CUDA may be spoken to: in workers, after the fork.
@@ -59,7 +60,7 @@ def test_importing_all_that_workers_do_does_not_start_cuda() -> None:
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from grader.pipeline.run import worker_tasks\n"
         "import torch\n"
-        "worker_tasks()\n"
+        "worker_tasks(HOMEWORK)\n"
         "assert not torch.cuda.is_initialized()\n"
     )
     done = subprocess.run([sys.executable, "-I", "-B", "-c", source, str(ROOT)], capture_output=True, text=True)
@@ -150,9 +151,9 @@ def submission(tmp_path: Path) -> Path:
 @pytest.mark.gpu
 def test_the_solved_homework_passes_on_a_gpu(submission: Path, tmp_path: Path) -> None:
     """Every vision question with points passes there, and twice with the same verdicts."""
-    rubric = load_rubric()
+    rubric = load_rubric(HOMEWORK.rubric)
     asked = tuple(question for question in rubric.questions if question.part == "vision" and question.points)
-    settings = Settings(rubric=replace(rubric, questions=asked), out=tmp_path / "out", device="cuda")
+    settings = Settings(homework=HOMEWORK, rubric=replace(rubric, questions=asked), out=tmp_path / "out", device="cuda")
 
     for _ in range(2):
         report = grade_submission(submission, settings)

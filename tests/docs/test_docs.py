@@ -91,7 +91,7 @@ def test_questions_that_students_may_not_see_are_not_listed(
         f'    - {{number: "1", {entry.format("output")}}}\n'
         f'    - {{number: "2", {entry.format("generality")}, visibility: after_due_date}}\n'
     )
-    monkeypatch.setattr(hooks, "DEFAULT_RUBRIC", rubric)
+    monkeypatch.setattr(hooks, "HOMEWORK.rubric", rubric)
 
     page = hooks.on_page_markdown("<!-- generated: questions -->")
 

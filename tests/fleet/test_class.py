@@ -25,6 +25,7 @@ from grader.fleet.record import GRADED, INFRASTRUCTURE, NOT_HANDED_IN, Records
 from grader.fleet.schedule import ClassSettings, GradedClass, grade_class, load_class
 from grader.pipeline.run import Settings, grade_submission
 from grader.release.notebooks import notebook_bytes, solved_notebook
+from homework.homework import HOMEWORK
 from tests.fleet.paper import write_rubric
 
 ROOT = Path(__file__).parents[2]
@@ -170,7 +171,7 @@ def test_who_grades_learns_no_name_and_no_secret(tmp_path: Path, small_rubric: P
     folder.mkdir(parents=True)
     (folder / NOTEBOOK).write_bytes(notebook_bytes(solved_notebook("MAE_student")))
     (tmp_path / "class" / "roster.csv").write_text("name,sid\nXimena Quetzal,77889900\n")
-    settings = ClassSettings(tmp_path / "class", tmp_path / "out", 1, small_rubric, secret_file=secret)
+    settings = ClassSettings(HOMEWORK, tmp_path / "class", tmp_path / "out", 1, small_rubric, secret_file=secret)
     found: dict[bytes, bool] = {}
 
     def looking(jobs: Iterable[Job]) -> Iterator[Ended]:
@@ -310,7 +311,7 @@ def test_a_submission_that_nobody_could_grade_is_tried_again_next_time(tmp_path:
     folder = tmp_path / "class" / "ada"
     folder.mkdir(parents=True)
     (folder / "a.py").write_text("x = 1")
-    settings = ClassSettings(tmp_path / "class", tmp_path / "out", 1, small_rubric)
+    settings = ClassSettings(HOMEWORK, tmp_path / "class", tmp_path / "out", 1, small_rubric)
     tries: list[str] = []
 
     def failing(jobs: Iterable[Job]) -> Iterator[Ended]:
@@ -330,7 +331,7 @@ def test_a_class_is_as_its_submissions_graded_alone(real_class: Real, tmp_path: 
     settings, graded_class = real_class
     folder = graded_class.graded[2].entry.folder
     assert folder is not None
-    alone = Settings(rubric=settings.rubric, out=tmp_path / "alone")
+    alone = Settings(homework=HOMEWORK, rubric=settings.rubric, out=tmp_path / "alone")
     grade_submission(folder, alone)
 
     content = json.loads((tmp_path / "alone" / "results.json").read_text())
@@ -341,7 +342,7 @@ def test_two_do_not_grade_into_one_folder(tmp_path: Path, small_rubric: Path) ->
     """A second run into the same folder is refused while the first one is at it."""
     (tmp_path / "class" / "ada").mkdir(parents=True)
     (tmp_path / "class" / "ada" / "a.py").write_text("x = 1")
-    settings = ClassSettings(tmp_path / "class", tmp_path / "out", 1, small_rubric)
+    settings = ClassSettings(HOMEWORK, tmp_path / "class", tmp_path / "out", 1, small_rubric)
 
     def twice(jobs: Iterable[Job]) -> Iterator[Ended]:
         with pytest.raises(StaffError, match="is being graded into"):
@@ -367,7 +368,7 @@ def test_a_folder_without_a_class_says_so(tmp_path: Path, real_class: Real) -> N
 def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path, small_rubric: Path) -> None:
     """SIGKILL on the command half-way: its graders end too, what was graded stays, and the end is the same."""
     export = make_export_of_kinds(tmp_path / "export", where=str(tmp_path))
-    whole = grade_class(ClassSettings(export, tmp_path / "whole", 2, small_rubric))
+    whole = grade_class(ClassSettings(HOMEWORK, export, tmp_path / "whole", 2, small_rubric))
     command = [sys.executable, "-m", "grader", "class", str(export), "--out", str(tmp_path / "out")]
     records = tmp_path / "out" / "records"
     process = subprocess.Popen([*command, "--workers", "1", "--rubric", str(small_rubric)], cwd=ROOT)

@@ -12,6 +12,7 @@ import pytest
 from grader.fleet.digests import ROOT, content_digest, grader_digest, rubric_digest, secret_digest
 from grader.fleet.unpack import unpacker
 from grader.rubric import load_rubric
+from homework.homework import HOMEWORK
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_sources_that_decide_a_grade_count_and_others_do_not(tmp_path: Path) -> 
     for folder in ("grader", "reference", "student_templates", "requirements"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "notebooks"))
     before = grader_digest(root)
-    assert before == grader_digest()
+    assert before == grader_digest(HOMEWORK)
 
     (root / "grader" / "fleet" / "page.py").write_text("x = 1")
     (root / "grader" / "secret.key").write_bytes(b"secret")
@@ -101,10 +102,10 @@ def test_sources_that_decide_a_grade_count_and_others_do_not(tmp_path: Path) -> 
 
 def test_a_rubric_counts_by_what_it_says() -> None:
     """Other points or words give another digest; the same rubric read twice does not."""
-    rubric = load_rubric()
+    rubric = load_rubric(HOMEWORK.rubric)
     first, *rest = rubric.questions
 
-    assert rubric_digest(rubric) == rubric_digest(load_rubric())
+    assert rubric_digest(rubric) == rubric_digest(load_rubric(HOMEWORK.rubric))
     assert rubric_digest(rubric) != rubric_digest(replace(rubric, questions=(replace(first, points=99.0), *rest)))
 
 

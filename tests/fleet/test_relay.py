@@ -22,6 +22,7 @@ from grader.fleet.relay import relay_to, verdict_files
 from grader.fleet.schedule import INDEX
 from grader.release import autograder as release_autograder
 from grader.rubric import load_rubric
+from homework.homework import HOMEWORK
 from tests.fleet.paper import a_report, a_test, write_rubric
 
 RESULTS = a_report(a_test("1.1", "PASSED"), a_test("1.2", "FAILED"))
@@ -39,7 +40,7 @@ class Platform:
         self.graded = folder / "graded"
         self.key = folder / "verdicts.key"
         self.release = folder / "autograder"
-        self.write_class(grader=grader_digest(), rubric_name=rubric_digest(load_rubric(rubric)))
+        self.write_class(grader=grader_digest(HOMEWORK), rubric_name=rubric_digest(load_rubric(rubric)))
 
     def write_class(self, *, grader: str, rubric_name: str) -> None:
         """Write a graded class of one submission, and one that could not be graded."""

@@ -35,7 +35,7 @@ from grader.intake.report import SURVEY_CAPS, Note, read_survey
 from grader.intake.survey import survey
 from grader.intake.unpack import Unpacked, unpack
 from grader.pipeline.ask import Asker, judge_answers
-from grader.pipeline.questions import CHECKS, wanted_names
+from grader.pipeline.questions import wanted_names
 from grader.probes.saved import load_outputs
 from grader.rubric import Question
 from grader.sandbox.host import Sandbox
@@ -43,8 +43,10 @@ from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending
 from grader.verdicts import Evidence
 from grader.wire import Arrays, Message
+from homework.answers import ANSWERS
 from homework.inspections.claims import Claims
 from tests.fuzz.mutate import any_array, any_json, damaged_json, mutated
+from tests.known import CHECKS
 
 CORPUS = Path(__file__).with_name("corpus")
 _CAPS = Caps(entries=50, total_bytes=1 << 20, file_bytes=1 << 19, archives=4, archive_bytes=1 << 20)
@@ -118,7 +120,7 @@ def read_submission(files: dict[str, bytes]) -> None:
     """Survey a submission; the trusted side can read what an honest survey of any bytes says."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        message = survey(files, wanted_names(), caps=_CAPS)
+        message = survey(files, wanted_names(ANSWERS), caps=_CAPS)
     read_survey(transmitted(message, SURVEY_CAPS))
 
 

@@ -15,14 +15,15 @@ import nbformat
 import torch
 import yaml
 
-from grader.pipeline.questions import CHECKS
 from grader.release.modules import solved_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, template_notebook
 from grader.rubric import Question, Rubric, load_rubric
 from grader.trust.cases import META_NOTEBOOKS, VISION_NOTEBOOK, Case, body_edit, read_case, solved
+from homework.homework import HOMEWORK
 from homework.inspections.claims import PUBLIC_VECTORS
 from tests.hostile import made
 from tests.hostile.cases import ASKED, Row, place_of_case
+from tests.known import CHECKS
 
 ROOT = Path(__file__).parents[2]
 _ALSO_ALONE = "ABCE"  # what runs code of its own or is a file of its own; values and notebooks are judged inside
@@ -75,7 +76,7 @@ def perfect_files() -> dict[str, bytes]:
 
 @functools.cache
 def _rubric() -> Rubric:
-    return load_rubric()
+    return load_rubric(HOMEWORK.rubric)
 
 
 @functools.cache

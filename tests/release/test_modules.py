@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from grader.errors import StaffError
-from grader.release import edit_modules, module_sources, solved_modules, template_modules
+from grader.release.modules import edit_modules, module_sources, solved_modules, template_modules
 
 GIVEN = ["utils.py", "utils_reg.py", "utils_visualization.py"]
 WRITTEN = ["utils_classification.py", "utils_classification_copypaste.py"]

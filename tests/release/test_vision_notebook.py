@@ -16,8 +16,9 @@ import torch
 from torch.utils.data import TensorDataset
 
 from grader.pipeline.selfcheck import check_submission
-from grader.release import edit_notebook, solved_notebook, template_notebook, write_vectors
-from grader.release.notebooks import NotebookNode, notebook_bytes
+from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook, template_notebook
+from homework.homework import HOMEWORK
+from homework.release.vectors import write_vectors
 
 WRITTEN = [
     "patchify",
@@ -165,7 +166,7 @@ def test_self_check_and_grader_use_the_same_words(folder: Path, mistake: str) ->
     (verdict,) = [line for line in printed.splitlines() if line.startswith(f"{name}:")]
 
     (folder / "MAE_student.ipynb").write_bytes(notebook_bytes(notebook))
-    found = check_submission(folder / "MAE_student.ipynb", functions=(name,))
+    found = check_submission(HOMEWORK, folder / "MAE_student.ipynb", functions=(name,))
 
     finding = found.judgements[0].evidence.findings[-1]
     assert len(finding) > 30

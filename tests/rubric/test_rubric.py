@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from grader.__main__ import main
 from grader.commands.rubric import describe_totals
 from grader.errors import StaffError
-from grader.pipeline.questions import KNOWN_CHECKS
-from grader.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
+from grader.rubric import Rubric, load_rubric
+from homework.homework import HOMEWORK
+from tests.known import KNOWN_CHECKS
 
 GOOD = """\
 assignment: "HW"
@@ -46,7 +47,7 @@ def read(tmp_path: Path) -> Read:
 
 def test_the_committed_rubric_is_right_and_asks_everything() -> None:
     """Every check that there is has its question, once."""
-    rubric = load_rubric(DEFAULT_RUBRIC, known_checks=KNOWN_CHECKS)
+    rubric = load_rubric(HOMEWORK.rubric, known_checks=KNOWN_CHECKS)
 
     assert sorted(question.check for question in rubric.questions) == sorted(KNOWN_CHECKS)
     assert all(question.title and question.asked for question in rubric.questions)

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grader.release import autograder, edit_notebook, solved_notebook
-from grader.release.notebooks import REPOSITORY, notebook_bytes
-from grader.rubric import DEFAULT_RUBRIC
+from grader.release import autograder
+from grader.release.notebooks import REPOSITORY, edit_notebook, notebook_bytes, solved_notebook
+from homework.homework import HOMEWORK
 
 ASKED = ("patchify.output", "unpatchify.output")
 SPY = """\
@@ -39,7 +39,7 @@ def place() -> Iterator[Path]:
 
 def small_autograder(folder: Path) -> Path:
     """Pack the grader with two questions and a secret."""
-    rubric = yaml.safe_load(DEFAULT_RUBRIC.read_text(encoding="utf-8"))
+    rubric = yaml.safe_load(HOMEWORK.rubric.read_text(encoding="utf-8"))
     rubric["parts"] = {"vision": [item for item in rubric["parts"]["vision"] if item["check"] in ASKED]}
     (folder / "rubric.yaml").write_text(yaml.safe_dump(rubric), encoding="utf-8")
     path = folder / "autograder.zip"

@@ -11,6 +11,7 @@ from grader.trust.cases import Changes, half_questions
 from grader.trust.harness import Bench
 from grader.trust.rewrite import rewritten_files
 from grader.trust.wrong import changes_by_hand, wrong_changes
+from homework.homework import HOMEWORK
 from homework.misconceptions import CATALOGUE
 
 WAYS = ("rewritten", "by hand")
@@ -47,8 +48,8 @@ class Diagnosed:
 def cases_of(way: str) -> Mapping[str, Changes]:
     """Return the changes whose diagnosis is looked at, by the id of the misconception."""
     if way == "by hand":
-        return changes_by_hand()
-    return {name: changes for name, (changes, _) in wrong_changes().items()}
+        return changes_by_hand(HOMEWORK)
+    return {name: changes for name, (changes, _) in wrong_changes(HOMEWORK).items()}
 
 
 def diagnosed(bench: Bench, names: Iterable[str], way: str) -> list[Diagnosed]:

@@ -14,7 +14,6 @@ import torch
 from grader.checks.compare import CALIBRATION, calibration_table
 from grader.checks.exam import CaseAnswer, Check
 from grader.errors import StaffError
-from grader.pipeline.questions import CHECKS
 from grader.trust.calibration import (
     LEAST_SEPARATION,
     ROUNDING,
@@ -29,6 +28,7 @@ from grader.trust.calibration import (
 )
 from grader.trust.plot import plot_calibration
 from grader.trust.recompute import RECOMPUTED, Condition, conditions, recompute
+from tests.known import CHECKS
 
 SCHEMA = Path(CALIBRATION).parents[1] / "schemas" / "calibration.schema.json"
 TABLE = calibration_table()

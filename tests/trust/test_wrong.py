@@ -8,16 +8,18 @@ import pytest
 from grader.trust.affected import affected_checks
 from grader.trust.diagnosing import Diagnosed, cases_of, diagnosed
 
-from grader.trust.cases import Changes, half_questions
+from grader.trust.cases import Changes
 from grader.trust.catalogue import WrongSubmission, right_variants, wrong_submissions
 from grader.trust.harness import Bench
 from grader.trust.rewrite import rewritten
 from grader.trust.wrong import wrong_changes
+from homework.homework import HOMEWORK
 from homework.misconceptions import CATALOGUE
+from tests.known import metalearning_questions, vision_questions
 
-META = frozenset(question.check for question in half_questions(meta=True))
-VISION = frozenset(question.check for question in half_questions(meta=False))
-WRONG = wrong_submissions()
+META = frozenset(question.check for question in metalearning_questions())
+VISION = frozenset(question.check for question in vision_questions())
+WRONG = wrong_submissions(HOMEWORK)
 # Asked in an ordinary run: small ones, of each kind of edit.
 QUICK = {
     "unpatchify.transposed",
@@ -34,7 +36,7 @@ QUICK_DIAGNOSES = {
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
     """Return a bench for all tests of this file."""
-    with Bench() as bench:
+    with Bench(HOMEWORK) as bench:
         yield bench
 
 
@@ -107,8 +109,8 @@ def test_rewriting_changes_names_order_and_idioms_and_keeps_values() -> None:
 
 def test_a_change_reaches_what_calls_it_and_nothing_else() -> None:
     """A method's questions, and those of what is built on it; a helper reaches all that use it."""
-    decoder = wrong_changes()["MaskedAutoEncoder.forward_decoder.last-token-dropped"][0]
-    masking = wrong_changes()["random_masking.mask-inverted"][0]
+    decoder = wrong_changes(HOMEWORK)["MaskedAutoEncoder.forward_decoder.last-token-dropped"][0]
+    masking = wrong_changes(HOMEWORK)["random_masking.mask-inverted"][0]
 
     assert {check.rpartition(".")[0] for check in affected_checks(decoder, meta=False)} == {
         "MaskedAutoEncoder.forward_decoder"
@@ -122,7 +124,7 @@ def test_a_change_reaches_what_calls_it_and_nothing_else() -> None:
 
 def test_there_are_forty_right_variants_and_more() -> None:
     """Their names are unique; what they lose is other sizes alone."""
-    variants = right_variants()
+    variants = right_variants(HOMEWORK)
 
     assert len(variants) >= 40
     assert len({each.id for each in variants}) == len(variants)

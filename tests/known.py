@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import nbformat
+
 from grader.rubric import Question, Rubric, load_rubric
 from grader.trust.cases import Changes, questions_of, training_questions
 from homework.answers import ANSWERS
@@ -36,3 +38,9 @@ def metalearning_questions() -> tuple[Question, ...]:
 def part_changed(changes: Changes) -> int:
     """Return the number of the part that a change is about."""
     return int(changes.touches(METALEARNING))
+
+
+def vision_notebook(changes: Changes) -> nbformat.NotebookNode:
+    """Return the vision notebook with changes."""
+    (data,) = changes.files_of(VISION).values()
+    return nbformat.reads(data.decode(), as_version=4)

@@ -23,12 +23,12 @@ from typing import Any
 
 import torch
 
-from grader.checks import convergence
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.probes.task import ANSWER, probe
 from grader.verdicts import Evidence
 from grader.wire import Message
-from homework.homework import HOMEWORK
+from homework.checks import convergence
+from homework.probes import PROBES
 
 CHECKS = {check.function: check for check in convergence.CONVERGENCE_CHECKS}
 MEASURES = {
@@ -72,7 +72,7 @@ def train(check: Check, exam: Exam, cells: Sequence[str]) -> Message:
     finders = list(sys.meta_path)
     try:
         with near, far:
-            return probe(Message("probe", meta, arrays), near)
+            return probe(PROBES, Message("probe", meta, arrays), near)
     finally:
         sys.meta_path[:] = finders
 
@@ -215,7 +215,7 @@ def main() -> None:
     else:
         _write_lines(
             arguments.files[0],
-            wrong_variants() if arguments.wrong else right_variants(HOMEWORK),
+            wrong_variants() if arguments.wrong else right_variants(),
             range(*arguments.seeds),
         )
 

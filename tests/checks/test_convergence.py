@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from grader.checks import convergence
 from grader.checks.exam import CaseAnswer, Exam
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Arrays
-from homework.homework import HOMEWORK
+from homework.checks import convergence
 from tests.checks.convergence_code import CLASSIFIER, MAE, VIT, WRONG_BODIES, right_variants, solved, wrong
 from tests.checks.convergence_lab import CHECKS, judge
 
@@ -66,10 +65,10 @@ def test_the_solved_notebook_trains(function: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", sorted(right_variants(HOMEWORK)))
+@pytest.mark.parametrize("variant", sorted(right_variants()))
 def test_right_variants_train(variant: str) -> None:
     """Every other right way trains, from fresh seeds; the committed table has many more."""
-    for function, cells in right_variants(HOMEWORK)[variant].items():
+    for function, cells in right_variants()[variant].items():
         for seed in (70001, 70002):
             evidence = judge(function, cells, seed=seed)
             assert evidence.passed, (function, seed, evidence.findings)

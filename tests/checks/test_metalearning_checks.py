@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from grader.checks import metalearning, metalearning_runs
 from grader.checks.exam import CaseAnswer, Exam
 from grader.checks.lending import Lending
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Array, Arrays, Message
+from homework.checks import metalearning, metalearning_runs
+from homework.checks.lending import HELPERS
 from homework.checks.metalearning import METALEARNING_CHECKS
 from reference.metalearning.experiment import meta_gradient, meta_learn
 from reference.metalearning.settings import Settings
@@ -373,7 +374,7 @@ UPDATE_INPUTS: Arrays = {
 
 def test_the_lent_meta_update_is_right_forward_and_backward() -> None:
     """Its loss and gradients are those of the formula, written out point by point."""
-    lending = Lending({"meta_update_classification"})
+    lending = Lending({"meta_update_classification"}, HELPERS)
 
     forward = lending.answer(Message("request", ASKED, UPDATE_INPUTS))
     backward = lending.answer(Message("request", {"step": "backward", "call": 0}, {"0": np.array(2.0)}))
@@ -413,14 +414,16 @@ def test_lent_meta_updates_refuse_what_makes_no_sense(settings: dict[str, Any], 
     """Wrong sizes, and sizes that would cost the grader memory, are refused."""
     asked = {**ASKED, "settings": settings or ASKED["settings"]}
 
-    reply = Lending({"meta_update_classification"}).answer(Message("request", asked, {**UPDATE_INPUTS, **arrays}))
+    reply = Lending({"meta_update_classification"}, HELPERS).answer(
+        Message("request", asked, {**UPDATE_INPUTS, **arrays})
+    )
 
     assert "refused" in reply.meta
 
 
 def test_only_the_latest_graphs_are_kept() -> None:
     """A run may ask hundreds of times; gradients are there for the last calls, so memory does not grow."""
-    lending = Lending({"meta_update_classification"})
+    lending = Lending({"meta_update_classification"}, HELPERS)
     for _ in range(70):
         assert "refused" not in lending.answer(Message("request", ASKED, UPDATE_INPUTS)).meta
 
@@ -442,7 +445,7 @@ def test_the_lent_test_is_the_one_that_is_expected() -> None:
     """It gives the numbers that a right function gives with the probe's stand-in solver."""
     asked = {"step": "forward", "name": "test_classification", "settings": {"sizes": [9]}}
 
-    reply = Lending({"test_classification"}).answer(Message("request", asked, lent_test_inputs()))
+    reply = Lending({"test_classification"}, HELPERS).answer(Message("request", asked, lent_test_inputs()))
 
     expected = prepared("test_classification.output").cases[0].expected
     for index, name in enumerate(("mean", "high", "low")):
@@ -465,6 +468,8 @@ def test_lent_tests_refuse_what_makes_no_sense(sizes: list[int], arrays: Arrays)
     """Sizes that do not belong together, or would cost memory, are refused."""
     asked = {"step": "forward", "name": "test_classification", "settings": {"sizes": sizes}}
 
-    reply = Lending({"test_classification"}).answer(Message("request", asked, {**lent_test_inputs(), **arrays}))
+    reply = Lending({"test_classification"}, HELPERS).answer(
+        Message("request", asked, {**lent_test_inputs(), **arrays})
+    )
 
     assert "refused" in reply.meta

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import json
 import sys
@@ -48,7 +49,7 @@ def sandbox() -> Iterator[Sandbox]:
         importlib.import_module(library)
     torch.set_num_threads(1)
     with contextlib.redirect_stdout(sys.__stdout__), contextlib.redirect_stderr(sys.__stderr__):
-        opened = Sandbox({"probe": probe})
+        opened = Sandbox({"probe": functools.partial(probe, HOMEWORK.probes())})
         with opened:
             yield opened
 
@@ -89,12 +90,14 @@ class Submission:
 
 def intake_of(files: Mapping[str, bytes]) -> Intake:
     """Return what intake makes of files."""
-    return read_survey(survey(files, wanted_names(ANSWERS)))
+    return read_survey(survey(files, wanted_names(ANSWERS), HOMEWORK.files))
 
 
 def judge(sandbox: Sandbox, files: Mapping[str, bytes], asked: frozenset[str]) -> dict[str, Judgement]:
     """Return the judgement of each question that is asked, by its check."""
     questions = Questions(
+        HOMEWORK,
+        ANSWERS,
         sandbox,
         intake_of(files),
         secret=b"of these tests",

@@ -174,7 +174,8 @@ def _exam(
     seed = int(torch.randint(2**31, (), generator=generator))
     case = Case(to_arrays(inputs), {}, seed=seed, held_back=to_arrays(held_back))
     state = to_arrays(dict(module.named_parameters()))
-    return Exam({**settings, "step_sizes": course.step_sizes}, state, [case], course.allowance)
+    trained = 2 * sum(array.size for array in state.values())  # two classifiers are trained from one start
+    return Exam({**settings, "step_sizes": course.step_sizes}, state, [case], course.allowance, trained)
 
 
 def _labelled(course: _Course, generator: torch.Generator) -> tuple[Tensors, Tensors]:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from grader.checks.compare import Tolerance, calibrated
 from grader.verdicts import Evidence
 from grader.wire import Array, Arrays
+
+_COMPUTED_IN = (np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,34 @@ class Exam:
         state: parameters of the module, by the contract's names.
         cases: inputs with the reference's answers.
         allowance: how much may be asked of lent helpers.
+        further_elements: how many numbers may come home beside what is expected and the inputs.
     """
 
     settings: Mapping[str, Any]
     state: Arrays
     cases: Sequence[Case]
     allowance: Allowance = field(default_factory=Allowance)
+    further_elements: int = 0
 
 
 @dataclass(frozen=True)
 class CaseAnswer:
-    """What a worker brought home for one case, still unjudged."""
+    """
+    What a worker brought home for one case, still unjudged.
+
+    Here, and nowhere else, arrays are brought to a dtype that judges compute in: what is no float32 or float64 is
+    float64. A Boolean mask and whole numbers keep their values so; the arithmetic of small dtypes would raise or wrap.
+    """
 
     arrays: Arrays
+
+    def __post_init__(self) -> None:
+        """Convert what has another dtype."""
+        numbers = {
+            name: array if array.dtype in _COMPUTED_IN else array.astype(np.float64)
+            for name, array in self.arrays.items()
+        }
+        object.__setattr__(self, "arrays", numbers)
 
     def get(self, name: str) -> Array | None:
         """Return an array by name, or None."""

@@ -37,15 +37,15 @@ class Case:
 @dataclass(frozen=True)
 class Allowance:
     """
-    How much one worker may ask of lent helpers.
+    How much one worker may ask of lent helpers. Elements are counted as on the wire: a size of 0 counts as 1.
 
     Args:
-        calls: of a helper of which nothing else is said.
-        elements: of all arguments of all calls together, because the calls' graphs are kept: the homework's
-            autoencoder has four million parameters, and a question has three cases at most.
+        calls: of a helper of which nothing else is said; a call counts before it is served, refused or not.
+        elements: of all arguments of all calls together: an autoencoder is sent with its 600,000 parameters.
         image_elements: of all images; a question that does not train asks with less than ten thousand in a case.
         images: of one call.
         graphs: gradients can be asked for of so many calls, the latest; each keeps its activations.
+        held_elements: of the arguments of these together, which are kept, too; the oldest give way.
     """
 
     calls: int = 64
@@ -53,6 +53,7 @@ class Allowance:
     image_elements: int = 100_000
     images: int = 16
     graphs: int = 64
+    held_elements: int = 8_000_000
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from grader.checks.compare import EXACT, Calibration, Tolerance
 from grader.contract import Function
 from grader.verdicts import Evidence
 from grader.wire import Array, Arrays
+
+_COMPUTED_IN = (np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,15 @@ class Case:
 @dataclass(frozen=True)
 class Allowance:
     """
-    How much one worker may ask of lent helpers.
+    How much one worker may ask of lent helpers. Elements are counted as on the wire: a size of 0 counts as 1.
 
     Args:
-        calls: of a helper of which nothing else is said.
-        elements: of all arguments of all calls together, because the calls' graphs are kept: the homework's
-            autoencoder has four million parameters, and a question has three cases at most.
+        calls: of a helper of which nothing else is said; a call counts before it is served, refused or not.
+        elements: of all arguments of all calls together: an autoencoder is sent with its 600,000 parameters.
         image_elements: of all images; a question that does not train asks with less than ten thousand in a case.
         images: of one call.
         graphs: gradients can be asked for of so many calls, the latest; each keeps its activations.
+        held_elements: of the arguments of these together, which are kept, too; the oldest give way.
     """
 
     calls: int = 64
@@ -51,6 +54,7 @@ class Allowance:
     image_elements: int = 100_000
     images: int = 16
     graphs: int = 64
+    held_elements: int = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -63,19 +67,34 @@ class Exam:
         state: parameters of the module, by the contract's names.
         cases: inputs with the reference's answers.
         allowance: how much may be asked of lent helpers.
+        further_elements: how many numbers may come home beside what is expected and the inputs.
     """
 
     settings: Mapping[str, Any]
     state: Arrays
     cases: Sequence[Case]
     allowance: Allowance = field(default_factory=Allowance)
+    further_elements: int = 0
 
 
 @dataclass(frozen=True)
 class CaseAnswer:
-    """What a worker brought home for one case, still unjudged."""
+    """
+    What a worker brought home for one case, still unjudged.
+
+    Here, and nowhere else, arrays are brought to a dtype that judges compute in: what is no float32 or float64 is
+    float64. A Boolean mask and whole numbers keep their values so; the arithmetic of small dtypes would raise or wrap.
+    """
 
     arrays: Arrays
+
+    def __post_init__(self) -> None:
+        """Convert what has another dtype."""
+        numbers = {
+            name: array if array.dtype in _COMPUTED_IN else array.astype(np.float64)
+            for name, array in self.arrays.items()
+        }
+        object.__setattr__(self, "arrays", numbers)
 
     def get(self, name: str) -> Array | None:
         """Return an array by name, or None."""

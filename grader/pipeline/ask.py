@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
@@ -27,13 +28,23 @@ from grader.probes import task
 from grader.sandbox.host import Running, Sandbox
 from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending, Outcome
-from grader.verdicts import Evidence, Verdict, passed
+from grader.verdicts import Evidence, Verdict, failed, passed
 from grader.wire import Arrays, Caps, Message
+
+logger = logging.getLogger(__name__)
+
+_SPARE_ELEMENTS = 1 << 17  # of an answer, for shapes that are wrong
 
 # Said where the run with our helpers ended in another way, so that nothing of the student's own run explains it.
 _MEND_BOTH = (
     "There is more than one mistake: mend what this builds on first, then go through the steps under *Asked* in this "
     "function itself."
+)
+
+
+_NOT_COMPARABLE = "What your code returned could not be compared with the right answer."
+_LOOK_AT_SHAPES = (
+    "Print the shape and the dtype of what is returned, and compare them with what the docstring asks for."
 )
 
 
@@ -198,15 +209,16 @@ class Asker:
     def _run(self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...]) -> Outcome:
         answer = self._lend(lent, exam) if lent else None
         request = self._request(check, exam, lent)
-        return self.sandbox.run("probe", request, answer=answer, **self._terms(exam, time_limit_s))
+        return self.sandbox.run("probe", request, answer=answer, **self._terms(exam, time_limit_s, lent))
 
     def _lend(self, lent: tuple[str, ...], exam: Exam) -> Callable[[Message], Message]:
         """Return what answers a worker's calls of lent helpers."""
         assert self.answers is not None, "only a run with the reference finds helpers to lend"
         return Lending(lent, self.answers.helpers, exam.settings, exam.allowance).answer
 
-    def _terms(self, exam: Exam, time_limit_s: float) -> _Terms:
-        return {"limits": Limits(wall_s=time_limit_s, memory_mib=self.memory_mib), "caps": _caps(exam)}
+    def _terms(self, exam: Exam, time_limit_s: float, lent: tuple[str, ...] = ()) -> _Terms:
+        limits = Limits(wall_s=time_limit_s, memory_mib=self.memory_mib)
+        return {"limits": limits, "caps": caps_of(exam, lent)}
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return the source of hidden inputs for a purpose: the same for the same code, unknown without the secret."""
@@ -257,12 +269,24 @@ def judge_answers(
     Judge what came home and find the known mistakes that it shows.
 
     Values may be anything that fits into their dtype: what overflows on the way to a verdict is wrong, and no news.
+
+    Raises:
+        Exception: the judge cannot even judge right answers, so the fault is the grader's.
     """
     with np.errstate(all="ignore"):
-        evidence = check.judge(check, exam, answers)
+        try:
+            evidence = check.judge(check, exam, answers)
+        except Exception:  # a student chooses shapes and values, and so whether a judge that forgets one of them raises
+            logger.exception("%s: what came home could not be compared", check.key)
+            check.judge(check, exam, [CaseAnswer(dict(case.expected)) for case in exam.cases])
+            return failed(_NOT_COMPARABLE, try_next=_LOOK_AT_SHAPES), ()
         if mistakes is None or evidence.verdict is not Verdict.FAILED:
             return evidence, ()
-        return evidence, diagnose(mistakes, check, exam, answers)
+        try:
+            return evidence, diagnose(mistakes, check, exam, answers)
+        except Exception:  # as above; the verdict stands without a name for the mistake
+            logger.exception("%s: no known mistake could be looked for", check.key)
+            return evidence, ()
 
 
 def _near(code: Code, name: str) -> str | None:
@@ -287,11 +311,20 @@ def _is_same(code: Code, other: Code, name: str) -> bool:
     return len({(cells[cell], statement) for (cell, statement), cells in places}) == 1 and len(places) == 2
 
 
-def _caps(exam: Exam) -> Caps:
-    """Allow what a right answer needs, in float64, with room for a wrong shape that is worth describing."""
-    expected = sum(array.size for case in exam.cases for array in (*case.expected.values(), *case.inputs.values()))
-    state = sum(array.size for array in exam.state.values())  # lent calls send the parameters
-    return Caps(body_bytes=8 * (4 * expected + state) + (1 << 20))
+def caps_of(exam: Exam, lent: Collection[str] = ()) -> Caps:
+    """
+    Allow what a right answer needs, in float64, with room for an output of a wrong shape that is worth describing.
+
+    Gradients and inputs come home in the shapes that they were sent in, so there is no room for others.
+    """
+    given = [(name, array.size) for case in exam.cases for name, array in case.inputs.items()]
+    expected = [(name, array.size) for case in exam.cases for name, array in case.expected.items()]
+    outputs = sum(size for name, size in expected if not name.startswith("gradient/"))
+    # Gradients are asked for with cotangents; a lent method, unlike a function, is sent the parameters.
+    gradients = sum(name.startswith("cotangent/") for name, _ in given) + any("." in name for name in lent)
+    parameters = gradients * sum(array.size for array in exam.state.values())
+    elements = 4 * outputs + 2 * sum(size for _, size in given) + parameters + exam.further_elements + _SPARE_ELEMENTS
+    return Caps(body_bytes=8 * elements, elements=elements)
 
 
 def _without_text(verdict: Verdict, check: Check) -> tuple[str, ...]:

@@ -3,7 +3,10 @@ Training as a question: some steps of the student's own modules on small real im
 
 A worker runs the steps (`grader/probes/training.py`) and sends the trained parameters home. Here the reference, with
 those parameters in it, meets images that the worker never saw. What the student's code says of its loss or accuracy is
-not asked for; weights that come from elsewhere earn what they do on the unseen images, like any others.
+not asked for. Weights that come from elsewhere earn nothing: they have to be within reach of the steps, and at some of
+these the gradients have to be such as the reference's (`training_steps`), which code that computes something else does
+not know. That they only point the same way, and need not be equal, is for code with a slip that trains all the same:
+the slip is paid for where values and gradients are asked for.
 
 The images are scikit-learn's handwritten digits, enlarged to 32 × 32. The autoencoder gets them dark on light and light
 on dark by chance, so that no image can be painted without looking at its visible patches: what a mean of the training
@@ -29,6 +32,7 @@ from torch import nn
 from grader.checks.compare import compare_form
 from grader.checks.exam import Allowance, Case, CaseAnswer, Check, Exam
 from grader.checks.tensors import to_arrays, to_tensors
+from grader.checks.training_steps import adam_bound, out_of_reach, points_the_same_way
 from grader.verdicts import Evidence, Verdict, failed, passed
 from grader.wire import Arrays
 from homework.checks.reference import A_BAND, CALIBRATION, REFERENCE
@@ -60,6 +64,11 @@ _MAE_TO_CLASSIFY: Settings = {
 }
 # The depth and the feed-forward width of the homework's ViT are the handed-out Transformer's; only D is smaller.
 _VIT: Settings = {"n_classes": len(_DIGITS), "embedding_dim": 32, "patch_size": 4, "num_patches": 8}
+_BETAS = (0.9, 0.95)
+# The step size of a matrix is divided by its number of inputs over this one: the same numbers then suit a layer of
+# 32 inputs and the feed-forward layers of 1024, whose outputs would jump at once with the plain step.
+_INPUTS_OF_A_PLAIN_STEP = 32
+_DECAY_FROM = 0.4  # after this share of the steps, they shrink evenly to nothing: the end depends less on chance
 _SLICE = 16  # images that the reference classifies at once
 _MANY = 3  # names listed in one sentence before it is cut
 _LOOK_FOR = (
@@ -70,6 +79,11 @@ _FOLLOW_THE_LOSS = (
     "The loss counts the patches whose `mask` is 1. Look whether `forward_decoder` really gets what `forward_encoder` "
     "returned, in the order that `ids_restore` says, and whether positions are added in both."
 )
+
+_ONLY_BY_GRADIENTS = (
+    "Let the optimizer alone change the parameters: nothing in the constructor's modules or in `forward` may set them."
+)
+_VALUES_FIRST = "Mend the questions about this function's values and gradients first; training follows from them."
 
 Tensors = dict[str, torch.Tensor]
 
@@ -84,14 +98,33 @@ class _Course:
         batch_size: images in a step.
         training_images: how many there are to draw from.
         unseen_images: how many are kept to try the weights on.
-        step_sizes: of AdamW, for the output head and for the rest.
+        head, rest: step sizes of AdamW, for the output head and for all else.
     """
 
     steps: int
     batch_size: int
     training_images: int
     unseen_images: int
-    step_sizes: Mapping[str, float]
+    head: float
+    rest: float
+
+    def step_sizes(self, state: Arrays) -> dict[str, float]:
+        """Return the size of a full step for each parameter."""
+        plain = {name: self.head if name.startswith("output_head.") else self.rest for name in state}
+        return {
+            name: size * _INPUTS_OF_A_PLAIN_STEP / state[name].shape[1] if state[name].ndim == 2 else size
+            for name, size in plain.items()
+        }
+
+    @property
+    def shares(self) -> list[float]:
+        """The share of the full step that each step takes."""
+        return [min(1.0, (self.steps - step) / (self.steps * (1 - _DECAY_FROM))) for step in range(self.steps)]
+
+    def looked_at(self, generator: torch.Generator) -> list[int]:
+        """Draw a step near the beginning and one past the middle."""
+        third = self.steps // 3
+        return [first + int(torch.randint(third, (), generator=generator)) for first in (1, self.steps - third)]
 
     def batches(self, generator: torch.Generator) -> torch.Tensor:
         """(steps, batch_size) int64, the images of each step."""
@@ -110,9 +143,9 @@ class _Course:
         )
 
 
-_PRETRAINING = _Course(60, 24, 256, 96, {"head": 1e-2, "rest": 1e-2})
-_VIT_TRAINING = _Course(60, 8, 320, 192, {"head": 5e-2, "rest": 2e-3})
-_CLASSIFIER_TRAINING = _Course(80, 24, 320, 192, {"head": 1e-1, "rest": 2e-3})
+_PRETRAINING = _Course(60, 24, 256, 96, head=1e-2, rest=1e-2)
+_VIT_TRAINING = _Course(60, 8, 320, 192, head=5e-2, rest=2e-3)
+_CLASSIFIER_TRAINING = _Course(80, 24, 320, 192, head=1e-1, rest=2e-3)
 
 
 @functools.cache
@@ -175,7 +208,12 @@ def _exam(
     seed = int(torch.randint(2**31, (), generator=generator))
     case = Case(to_arrays(inputs), {}, seed=seed, held_back=to_arrays(held_back))
     state = to_arrays(dict(module.named_parameters()))
-    return Exam({**settings, "step_sizes": course.step_sizes}, state, [case], course.allowance)
+    looked_at = course.looked_at(generator)
+    steps = {"step_sizes": course.step_sizes(state), "shares": course.shares, "betas": _BETAS, "looked_at": looked_at}
+    # Two classifiers are trained from one start; of each step that is looked at, weights and gradients come home.
+    models = 2 if "classifier" in settings else 1
+    coming_home = models * (1 + 2 * len(looked_at)) * sum(array.size for array in state.values())
+    return Exam({**settings, **steps}, state, [case], course.allowance, coming_home)
 
 
 def _labelled(course: _Course, generator: torch.Generator) -> tuple[Tensors, Tensors]:
@@ -221,6 +259,8 @@ def _judge_autoencoder(_: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> E
     weights = trained_weights(exam, answers[0], "autoencoder")
     if isinstance(weights, Evidence):
         return weights
+    if far := _too_far(exam, weights):
+        return failed(*far, try_next=_ONLY_BY_GRADIENTS)
     share, limit = reconstruction_share(exam, weights), limits()["autoencoder"]
     findings = _unmoved(exam.state, weights)
     if not share <= limit:  # NaN, of weights that are finite but huge, is over the limit too
@@ -230,7 +270,8 @@ def _judge_autoencoder(_: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> E
             f"reaches {typical()['autoencoder']:.2f}, and up to {limit:.2f} is accepted."
         )
     if not findings:
-        return passed()
+        other = _other_steps(exam, answers[0], "autoencoder", weights)
+        return failed(*other, try_next=_VALUES_FIRST) if other else passed()
     hint = _LOOK_FOR if _unmoved(exam.state, weights) else _FOLLOW_THE_LOSS
     return failed(*findings, try_next=hint)
 
@@ -240,10 +281,15 @@ def _judge_vit(_: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
     weights = trained_weights(exam, answers[0], "vit")
     if isinstance(weights, Evidence):
         return weights
+    if far := _too_far(exam, weights):
+        return failed(*far, try_next=_ONLY_BY_GRADIENTS)
     findings = _unmoved(exam.state, weights)
     accuracy = accuracy_of(build("vit", exam.settings), exam, weights)
     findings += _too_low("vit", accuracy, "your ViT", _VIT_TRAINING)
-    return passed() if not findings else failed(*findings, try_next=_LOOK_FOR)
+    if findings:
+        return failed(*findings, try_next=_LOOK_FOR)
+    other = _other_steps(exam, answers[0], "vit", weights)
+    return failed(*other, try_next=_VALUES_FIRST) if other else passed()
 
 
 def _judge_classifiers(_: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
@@ -257,16 +303,22 @@ def _judge_classifiers(_: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> E
         return linear
     if isinstance(tuned, Evidence):
         return tuned
+    if far := _too_far(exam, linear) or _too_far(exam, tuned):
+        return failed(*far, try_next=_ONLY_BY_GRADIENTS)
     module = build("linear", exam.settings)
     probing = _judge_linear(exam, linear, accuracy_of(module, exam, linear))
     tuning = _unmoved(_encoder_and_head(exam.state), tuned, "By fine-tuning, ")
     tuning += _too_low("tuned", accuracy_of(module, exam, tuned), "your fine-tuned model", _CLASSIFIER_TRAINING)
-    if not probing and not tuning:
-        return passed()
     hint = (
         "With `detach=True` cut the graph between the representation and `output_head`, and with `detach=False` leave "
         "it whole; in both cases the head reads the class token."
     )
+    if not probing and (probing := _other_steps(exam, answers[0], "linear", linear)):
+        hint = _VALUES_FIRST
+    if not tuning and (tuning := _other_steps(exam, answers[0], "tuned", tuned)):
+        hint = _VALUES_FIRST
+    if not probing and not tuning:
+        return passed()
     fraction = (not probing) / 3 + 2 * (not tuning) / 3
     return Evidence(Verdict.FAILED, (*probing, *tuning), hint, fraction=fraction)
 
@@ -284,6 +336,85 @@ def _judge_linear(exam: Exam, weights: Arrays, accuracy: float) -> list[str]:
     head = {name: array for name, array in exam.state.items() if name.startswith("output_head.")}
     findings += _unmoved(head, weights, "Of the linear probe, ")
     return findings + _too_low("linear", accuracy, "your linear probe", _CLASSIFIER_TRAINING)
+
+
+# Whether these steps led to the weights.
+
+
+def _too_far(
+    exam: Exam, after: Arrays, *, start: Arrays | None = None, first: int = 0, last: int | None = None
+) -> list[str]:
+    """Name a parameter that the steps from `first` to before `last`, by default all, cannot have moved so far."""
+    settings = exam.settings
+    shares = settings["shares"][first:last]
+    before = exam.state if start is None else start
+    bound = adam_bound(len(settings["shares"]), settings["betas"])
+    names = out_of_reach(before, after, settings["step_sizes"], shares, bound)
+    if not names:
+        return []
+    return [f"`{names[0]}` is further from where it was than {len(shares)} steps of the optimizer can bring it."]
+
+
+def _other_steps(exam: Exam, answer: CaseAnswer, model: str, trained: Arrays) -> list[str]:
+    """
+    Return what shows, at the steps that are looked at, that the weights did not come from steps of such a model.
+
+    Gradients have to agree at one of them: code with a slip agrees near the start, and may be elsewhere at the end.
+    """
+    before, first, agrees = exam.state, 0, False
+    for step in exam.settings["looked_at"]:
+        weights = trained_weights(exam, answer, f"{model}/{step}/weights")
+        if isinstance(weights, Evidence):
+            return list(weights.findings)
+        if far := _too_far(exam, weights, start=before, first=first, last=step):
+            return far
+        if not agrees:
+            right = _reference_gradients(exam, weights, model, step, answer.get(f"{model}/{step}/mask"))
+            mine = {name: answer.get(f"{model}/{step}/gradient/{name}") for name in right}
+            agrees = points_the_same_way(mine, right)
+        before, first = weights, step
+    if far := _too_far(exam, trained, start=before, first=first):
+        return far
+    if agrees:
+        return []
+    steps = " and ".join(str(step + 1) for step in exam.settings["looked_at"])
+    return [
+        f"In steps {steps} of the training, the gradients that your code gave are not those of the model that is "
+        "asked for, with the same weights and images."
+    ]
+
+
+def _reference_gradients(
+    exam: Exam, weights: Arrays, model: str, step: int, mask: np.ndarray[Any, Any] | None
+) -> Arrays:
+    """Return the gradients of the loss that the reference has with these weights on the batch of a step."""
+    inputs = to_tensors(exam.cases[0].inputs)
+    ids = inputs["batches"][step]
+    images = inputs["images"][ids]
+    if model == "autoencoder":
+        autoencoder = REFERENCE.construct(AUTOENCODER, exam.settings["mae"])
+        _fill(autoencoder, weights)
+        embeddings, right_mask, ids_restore = autoencoder.forward_encoder(
+            images, _order_of(mask, inputs["patches"][ids])
+        )
+        painted = autoencoder.forward_decoder(embeddings, ids_restore)
+        return _gradients(autoencoder, reconstruction_loss(painted, inputs["patches"][ids], right_mask))
+    module = build(model, exam.settings)
+    _fill(module, weights)
+    return _gradients(module, nn.functional.cross_entropy(module(images), inputs["labels"][ids]))
+
+
+def _order_of(mask: np.ndarray[Any, Any] | None, patches: torch.Tensor) -> torch.Tensor:
+    """Return an order of the patches in which those come first that a mask keeps; any, where there is no such mask."""
+    if mask is None or mask.shape != tuple(patches.shape[:2]):
+        mask = np.zeros(tuple(patches.shape[:2]))
+    return torch.from_numpy(np.argsort(mask, axis=1, kind="stable"))
+
+
+def _gradients(module: nn.Module, loss: torch.Tensor) -> Arrays:
+    loss.backward()
+    found = {name: parameter.grad for name, parameter in module.named_parameters()}
+    return to_arrays({name: gradient for name, gradient in found.items() if gradient is not None})
 
 
 def _encoder_and_head(state: Arrays) -> Arrays:
@@ -352,7 +483,8 @@ def build(measure: str, settings: Settings) -> nn.Module:
     """Return the reference's classifier whose accuracy a measure is: "vit", "linear" or "tuned"."""
     if measure == "vit":
         return cast(nn.Module, REFERENCE.construct(VIT, settings["vit"]))
-    return cast(nn.Module, REFERENCE.construct(CLASSIFIER, {**settings["classifier"], "mae": settings["mae"]}))
+    classifier = {**settings["classifier"], "mae": settings["mae"], "detach": measure == "linear"}
+    return cast(nn.Module, REFERENCE.construct(CLASSIFIER, classifier))
 
 
 def _check(

@@ -79,10 +79,15 @@ def _refuse_unless_permutations(ids: torch.Tensor, shape: Sequence[int]) -> None
     refuse_unless(fits and torch.equal(ids.sort(dim=1).values, torch.arange(shape[1]).expand(*shape)))
 
 
+# Twice the sizes of the largest question, and batches of any that the allowance of images lets through.
+_IMAGES = (256, 6, 64, 64)
+_SEQUENCES = (256, 130, 512)
 HELPERS: Mapping[str, Helper] = {
-    "patchify": Helper(_patchify),
-    "random_masking": Helper(_random_masking),
-    "restore_masked": Helper(_restore_masked),
+    "patchify": Helper(_patchify, {"images": _IMAGES}),
+    "random_masking": Helper(_random_masking, {"x": _SEQUENCES, "ids_shuffle": _SEQUENCES[:2]}),
+    "restore_masked": Helper(
+        _restore_masked, {"kept_x": _SEQUENCES, "masked_x": _SEQUENCES, "ids_restore": _SEQUENCES[:2]}
+    ),
     "MaskedAutoEncoder.forward_encoder_representation": Helper(_representation, of_question=True),
     **metalearning_lending.HELPERS,
 }

@@ -22,6 +22,7 @@ from reference.metalearning.theory import expected_test_error_gradient
 _MAX_FEATURE_VALUES = 20_000  # of one call: the homework's own meta update has 64 points and 501 features at most
 _MAX_TEST_VALUES = 200_000  # of one call, features and labels together
 _MAX_SIZES = 100
+_MAX_COEFFICIENT_VALUES = 50_000  # of all tasks together; features of one point and labels of many tasks are few values
 
 
 def lent_gradient(inputs: Tensors, _: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
@@ -32,6 +33,7 @@ def lent_gradient(inputs: Tensors, _: Mapping[str, Any]) -> tuple[torch.Tensor, 
 def lent_meta_update(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
     """Answer a call of meta_update_classification; the caller drew the points."""
     d, points = int(settings["d"]), inputs["points"].detach().double().reshape(-1).numpy()
+    refuse_unless(len(settings["k_idx"]) <= d)
     k_idx = [int(k) for k in settings["k_idx"]]
     vectors = (inputs["w_t"].shape, inputs["feature_weights_t"].shape, inputs["k_val"].shape)
     refuse_unless(0 < d * len(points) <= _MAX_FEATURE_VALUES and vectors == ((d,), (d,), (len(k_idx),)))
@@ -41,11 +43,14 @@ def lent_meta_update(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torc
 
 def lent_test(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
     """Answer a call of test_classification, solved as the probe's stand-in for solve_logistic does."""
+    refuse_unless(len(settings["sizes"]) <= _MAX_SIZES and all(tensor.numel() > 0 for tensor in inputs.values()))
     arrays = {name: tensor.detach().double().numpy() for name, tensor in inputs.items()}
     sizes = [int(n) for n in settings["sizes"]]
-    tasks = len(arrays["test/y"])
-    refuse_unless(len(sizes) <= _MAX_SIZES and sum(array.size for array in arrays.values()) <= _MAX_TEST_VALUES)
+    tasks, d = len(arrays["test/y"]), arrays["feature_weights"].size
+    refuse_unless(sum(array.size for array in arrays.values()) <= _MAX_TEST_VALUES)
+    refuse_unless(tasks * d <= _MAX_COEFFICIENT_VALUES and arrays["test/features"].shape[1:] == (d,))
     refuse_unless(all(arrays[f"train/{n}/y"].shape == (tasks, n) for n in sizes))
+    refuse_unless(all(arrays[f"train/{n}/features"].shape == (n, d) for n in sizes))
     refuse_unless(arrays["test/y"].shape == (tasks, len(arrays["test/features"])))
     errors = [
         test_errors(

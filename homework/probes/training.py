@@ -2,12 +2,13 @@
 The training probes: a few steps of the student's own modules on small real images.
 
 The loop, the optimiser and the loss are ours; from the student comes the forward pass. What comes home is the trained
-parameters and nothing else: how well they do is found out where no student code runs.
+parameters and, of a few steps, the parameters and gradients of then: how well they do, and whether they can have come
+from these steps, is found out where no student code runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,12 +19,8 @@ from grader.probes.parameters import load_parameters
 from grader.probes.values import UnusableValue, split, to_array
 from homework.contract import AUTOENCODER, CLASSIFIER, VIT
 
-# The step size of a matrix is divided by its number of inputs over this one: the same numbers then suit a layer of
-# 32 inputs and the feed-forward layers of 1024, whose outputs would jump at once with the plain step.
-_INPUTS_OF_A_PLAIN_STEP = 32
-_DECAY_FROM = 0.4  # after this share of the steps, they shrink evenly to nothing: the end depends less on chance
-
-Loss = Callable[[torch.Tensor], torch.Tensor]
+# The loss of the images with these indices, and what else the trusted side needs to know of how it was computed.
+Loss = Callable[[torch.Tensor], tuple[torch.Tensor, dict[str, torch.Tensor]]]
 
 
 def train_autoencoder(case: Case) -> Result:
@@ -31,7 +28,7 @@ def train_autoencoder(case: Case) -> Result:
     model = case.construct(AUTOENCODER, case.settings["mae"]).to(case.lender.device)
     parameters = load_parameters(model, case.state)
 
-    def loss(ids: torch.Tensor) -> torch.Tensor:
+    def loss(ids: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         patches = case.inputs["patches"][ids]
         where = "MaskedAutoEncoder.forward"
         parts = split(model(case.inputs["images"][ids]), ("reconstruction", "mask"), where=where)
@@ -40,18 +37,16 @@ def train_autoencoder(case: Case) -> Result:
         predicted = _tensor_of("reconstruction", parts["reconstruction"], patches.shape)
         _tensor_of("mask", mask, patches.shape[:2])
         error = (predicted - patches).square().mean(dim=-1)  # (B, N)
-        return (error * mask).sum() / mask.sum()
+        return (error * mask).sum() / mask.sum(), {"mask": mask}
 
-    _train(model, parameters, loss, case)
-    return Result(_trained("autoencoder", parameters))
+    return Result(_train("autoencoder", model, parameters, loss, case))
 
 
 def train_vit(case: Case) -> Result:
     """Train a ClassificationViT."""
     model = case.construct(VIT, case.settings["vit"]).to(case.lender.device)
     parameters = load_parameters(model, case.state)
-    _train(model, parameters, _cross_entropy(model, case, "ClassificationViT.forward"), case)
-    return Result(_trained("vit", parameters))
+    return Result(_train("vit", model, parameters, _cross_entropy(model, case, "ClassificationViT.forward"), case))
 
 
 def train_classifiers(case: Case) -> Result:
@@ -61,58 +56,64 @@ def train_classifiers(case: Case) -> Result:
         settings = {**case.settings["classifier"], "mae": case.settings["mae"], "detach": detach}
         model = case.construct(CLASSIFIER, settings)
         parameters = load_parameters(model.to(case.lender.device), case.state)
-        _train(model, parameters, _cross_entropy(model, case, "ClassificationMAE.forward"), case)
-        outputs.update(_trained(name, parameters))
+        outputs |= _train(name, model, parameters, _cross_entropy(model, case, "ClassificationMAE.forward"), case)
     return Result(outputs)
 
 
 def _cross_entropy(model: nn.Module, case: Case, where: str) -> Loss:
-    def loss(ids: torch.Tensor) -> torch.Tensor:
+    def loss(ids: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         labels = case.inputs["labels"][ids]
         logits = split(model(case.inputs["images"][ids]), ("logits",), where=where)["logits"]
         classes = int(case.settings["n_classes"])
-        return nn.functional.cross_entropy(_tensor_of("logits", logits, (len(ids), classes)), labels)
+        return nn.functional.cross_entropy(_tensor_of("logits", logits, (len(ids), classes)), labels), {}
 
     return loss
 
 
-def _train(model: nn.Module, parameters: Mapping[str, nn.Parameter], loss: Loss, case: Case) -> None:
+def _train(
+    name: str, model: nn.Module, parameters: Mapping[str, nn.Parameter], loss: Loss, case: Case
+) -> dict[str, torch.Tensor]:
     """
     Take one AdamW step for each row of the case's `batches`.
 
     Without a path from the loss to any parameter nothing is done: that nothing has changed is for the check to say.
+
+    Returns:
+        "<name>/<parameter>" as trained, and of each step that is looked at "<name>/<step>/weights/<parameter>" and
+        "<name>/<step>/gradient/<parameter>" before it is taken, and what the loss tells.
     """
     model.train()
-    step_sizes: Mapping[str, float] = case.settings["step_sizes"]
+    settings = case.settings
     groups = [
-        {"params": [parameter], "lr": _step_size(name, parameter, step_sizes)}
-        for name, parameter in parameters.items()
+        {"params": [parameter], "lr": settings["step_sizes"][key]}
+        for key, parameter in parameters.items()
         if parameter.requires_grad
     ]
-    if not groups:
-        return
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0)
-    full = [float(group["lr"]) for group in optimizer.param_groups]
-    for ids, share in _steps(case.inputs["batches"]):
-        for group, step_size in zip(optimizer.param_groups, full, strict=True):
-            group["lr"] = share * step_size
-        value = loss(ids)
-        optimizer.zero_grad()
-        if value.requires_grad:
-            value.backward()
-        optimizer.step()
+    outputs: dict[str, torch.Tensor] = {}
+    if groups:
+        optimizer = torch.optim.AdamW(groups, betas=tuple(settings["betas"]), weight_decay=0.0)
+        full = [float(group["lr"]) for group in optimizer.param_groups]
+        for step, (ids, share) in enumerate(zip(case.inputs["batches"], settings["shares"], strict=True)):
+            for group, step_size in zip(optimizer.param_groups, full, strict=True):
+                group["lr"] = share * step_size
+            value, told = loss(ids)
+            optimizer.zero_grad()
+            if value.requires_grad:
+                value.backward()
+            if step in settings["looked_at"]:
+                outputs |= {f"{name}/{step}/{key}": tensor.detach() for key, tensor in told.items()}
+                outputs |= _as_it_is(f"{name}/{step}", parameters)
+            optimizer.step()
+    return outputs | {f"{name}/{key}": parameter for key, parameter in parameters.items()}
 
 
-def _steps(batches: torch.Tensor) -> Iterator[tuple[torch.Tensor, float]]:
-    """Yield the indices of each batch and the share of the full step to take."""
-    steps = len(batches)
-    for step, ids in enumerate(batches):
-        yield ids, min(1.0, (steps - step) / (steps * (1 - _DECAY_FROM)))
-
-
-def _step_size(name: str, parameter: nn.Parameter, step_sizes: Mapping[str, float]) -> float:
-    step_size = step_sizes["head" if name.startswith("output_head.") else "rest"]
-    return step_size * _INPUTS_OF_A_PLAIN_STEP / parameter.shape[1] if parameter.dim() == 2 else step_size
+def _as_it_is(prefix: str, parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor]:
+    """Return copies of the parameters and of those gradients that there are."""
+    weights = {f"{prefix}/weights/{key}": each.detach().clone() for key, each in parameters.items()}
+    gradients = {
+        f"{prefix}/gradient/{key}": each.grad.clone() for key, each in parameters.items() if each.grad is not None
+    }
+    return weights | gradients
 
 
 def _tensor_of(name: str, value: Any, shape: tuple[int, ...]) -> torch.Tensor:
@@ -121,10 +122,6 @@ def _tensor_of(name: str, value: Any, shape: tuple[int, ...]) -> torch.Tensor:
     if tuple(value.shape) != tuple(shape):
         raise UnusableValue(name, f"shape {tuple(shape)} expected", f"shape {tuple(value.shape)}")
     return value
-
-
-def _trained(model: str, parameters: Mapping[str, nn.Parameter]) -> dict[str, Any]:
-    return {f"{model}/{name}": parameter for name, parameter in parameters.items()}
 
 
 PROBES = {

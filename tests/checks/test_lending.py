@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from grader import wire
+from grader.checks.exam import Allowance
 from grader.checks.lending import Lending
 from grader.probes.lending import Lender, LendingRefused, lent_function, lent_method
 from grader.wire import Message
@@ -226,9 +227,113 @@ def test_calls_are_counted() -> None:
 def test_elements_are_counted_over_all_calls() -> None:
     """Many calls below the cap are refused like one above it."""
     lending = Lending(ALL, HELPERS)
-    large = request(images=np.zeros((1, 3, 128, 128), dtype=np.float32))
+    large = request(images=np.zeros((3, 3, 64, 64), dtype=np.float32))
 
-    assert ["refused" in lending.answer(large).meta for _ in range(3)] == [False, False, True]
+    assert ["refused" in lending.answer(large).meta for _ in range(4)] == [False, False, True, True]
+
+
+def test_refused_calls_are_counted() -> None:
+    """A call that does not fit uses up one that would have."""
+    lending = Lending(ALL, HELPERS)
+    refused = [lending.answer(request(images=np.zeros((1, 3, 0, 4), dtype=np.float32))) for _ in range(64)]
+
+    assert all("refused" in reply.meta for reply in refused)
+    assert "refused" in lending.answer(request(images=IMAGES)).meta
+
+
+def test_requests_of_any_kind_come_to_an_end() -> None:
+    """So do backward requests and those that make no sense: three for each call that is allowed."""
+    lending = Lending(("patchify",), HELPERS, allowance=Allowance(calls=2))
+    call = lending.answer(request(images=IMAGES)).meta["call"]
+    backward = Message("request", {"step": "backward", "call": call}, {"0": np.zeros((1, 4, 12), np.float32)})
+    replies = [lending.answer(each) for each in (Message("request"), backward, backward, backward, backward, backward)]
+
+    assert ["refused" in reply.meta for reply in replies] == [True, False, False, False, False, True]
+
+
+def test_an_empty_array_is_counted_by_its_other_sizes() -> None:
+    """What has no elements is refused before it is computed with, and counted before that."""
+    lending = Lending(ALL, HELPERS, allowance=Allowance(elements=2**20))
+    empty = request("random_masking", {"keep_length": 1}, x=np.zeros((0, 2**21, 1)), ids_shuffle=np.zeros((0, 2**21)))
+
+    assert lending.answer(empty).meta == {"refused": "the arguments are too large"}
+    assert "refused" in lending.answer(request(images=IMAGES)).meta
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "arrays"),
+    [
+        ("patchify", {"patch_size": 4}, {"images": (1, 3, 68, 4)}),
+        ("patchify", {"patch_size": 4}, {"images": (0, 3, 4, 4)}),
+        ("patchify", {"patch_size": 4}, {"images": (1, 3, 4, 4, 1)}),
+        ("patchify", {"patch_size": 4}, {"images": (1, 3, 4, 4), "more": (1,)}),
+        ("random_masking", {"keep_length": 1}, {"x": (1, 131, 1), "ids_shuffle": (1, 131)}),
+        ("random_masking", {"keep_length": 1}, {"x": (1, 4, 0), "ids_shuffle": (1, 4)}),
+        ("restore_masked", {}, {"kept_x": (1, 4, 513), "masked_x": (1, 4, 513), "ids_restore": (1, 8)}),
+    ],
+)
+def test_what_is_larger_than_any_question_is_refused(
+    name: str, settings: dict[str, int], arrays: dict[str, tuple[int, ...]]
+) -> None:
+    """Each helper states the sizes that it serves; other ranks and arguments are none of them."""
+    forged = request(name, settings, **{key: np.zeros(shape, np.float32) for key, shape in arrays.items()})
+
+    assert Lending(ALL, HELPERS).answer(forged).meta == {"refused": "the arguments do not fit the helper"}
+
+
+def test_the_oldest_graphs_give_way() -> None:
+    """What is kept for the backward pass is bounded by its size, too; the latest calls keep theirs."""
+    lending = Lending(ALL, HELPERS, allowance=Allowance(held_elements=2 * IMAGES.size))
+    calls = [lending.answer(request(images=IMAGES)).meta["call"] for _ in range(3)]
+    cotangent = {"0": np.zeros((1, 4, 12), np.float32)}
+    replies = [lending.answer(Message("request", {"step": "backward", "call": call}, cotangent)) for call in calls]
+
+    assert ["refused" in reply.meta for reply in replies] == [True, False, False]
+
+
+# The classification helpers: the largest that are served, and what broadcasts, or multiplies, past it.
+
+
+def classification(tasks: int = 2, n: int = 3, d: int = 4, points: int = 5, **changes: tuple[int, ...]) -> Message:
+    """Return a request to test_classification with these sizes, and with other shapes where wanted."""
+    shapes = {"feature_weights": (d,), "test_features": (points, d), "test_y": (tasks, points)}
+    shapes |= {"train_features": (n, d), "train_y": (tasks, n), **changes}
+    names = {"feature_weights": "feature_weights", "test_features": "test/features", "test_y": "test/y"}
+    names |= {"train_features": f"train/{n}/features", "train_y": f"train/{n}/y"}
+    arrays = {names[key]: np.ones(shape) for key, shape in shapes.items()}
+    return Message("request", {"step": "forward", "name": "test_classification", "settings": {"sizes": [n]}}, arrays)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tasks": 25_000, "n": 1, "d": 3, "points": 1},
+        {"tasks": 10, "n": 1, "d": 60_000, "points": 1},
+        {"feature_weights": (1,)},
+        {"feature_weights": (0,)},
+        {"train_features": (3, 9)},
+        {"test_features": (5, 9)},
+        {"tasks": 0},
+        {"points": 0},
+    ],
+    ids=str,
+)
+def test_tests_that_multiply_past_their_sizes_are_refused(changes: dict[str, Any]) -> None:
+    """Few features of many tasks and many features of few make large products of small arrays."""
+    lending = Lending(("test_classification",), HELPERS)
+
+    assert "refused" not in lending.answer(classification()).meta
+    assert "refused" in lending.answer(classification(**changes)).meta
+
+
+@pytest.mark.parametrize(("k_idx", "served"), [([0, 3], True), ([0] * 6, False), ([0] * 4_000, False)])
+def test_true_features_of_a_lent_update_are_no_more_than_features(k_idx: list[int], served: bool) -> None:
+    """Thousands of indices into a few features would make a matrix of thousands of columns for each point."""
+    lending = Lending(("meta_update_classification",), HELPERS)
+    arrays = {"w_t": np.ones(5), "feature_weights_t": np.ones(5), "points": np.zeros(9), "k_val": np.ones(len(k_idx))}
+    meta = {"step": "forward", "name": "meta_update_classification", "settings": {"d": 5, "k_idx": k_idx}}
+
+    assert ("refused" in lending.answer(Message("request", meta, arrays)).meta) is not served
 
 
 def test_the_worker_believes_no_reply_without_its_arrays() -> None:

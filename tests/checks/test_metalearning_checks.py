@@ -329,7 +329,7 @@ def test_absurd_numbers_do_not_fill_a_page(huge: float) -> None:
     """A path or an error that is far out is told in words or in short, not with hundreds of digits."""
     far = prepared(PATH).cases[0].expected["path"] * huge
     path = judge(PATH, changed(PATH, path=far)).findings[0]
-    zero = judge(ZERO, [CaseAnswer({name: np.asarray(huge) for name in ("mean", "high", "low")})]).findings[0]
+    zero = judge(ZERO, [{name: np.asarray(huge) for name in ("mean", "high", "low")}]).findings[0]
 
     assert path.endswith("it is off by more than ten times its length.")
     assert f"{huge:.3g}" in zero

@@ -99,6 +99,7 @@ class Check:
         probe: the probe that asks.
         wanted: names whose definitions the worker needs.
         needs: names of helpers that may be lent if the student's own are wrong.
+        lent_ways: settings to lend them with in turn, where callers may call them in more than one right way.
         prepare: draws the inputs and computes the reference's answers.
         judge: compares.
         errors: what `judge` holds against tolerances; None where it compares exactly, or by a band of its own.
@@ -119,6 +120,7 @@ class Check:
     prepare: Callable[[torch.Generator], Exam]
     judge: Judge
     needs: tuple[str, ...] = ()
+    lent_ways: tuple[Mapping[str, Any], ...] = ({},)
     errors: Errors | None = None
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from reference.vision.vit import ClassificationViT, Transformer
 # What a mistake raises where it does not go with the sizes of a question, or with another mistake.
 OUT_OF_REACH = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError, np.linalg.LinAlgError)
 _COTANGENT = "cotangent/"
+_PRODUCTS = "w_t_is_weighted"
 
 Caller = Callable[[Callable[..., Any], "nn.Module | None", Arrays, Mapping[str, Any]], Arrays]
 
@@ -126,10 +127,17 @@ def _number(array: Array) -> Any:
 def call_update(
     function: Callable[..., Any], module: nn.Module | None, inputs: Arrays, settings: Mapping[str, Any]
 ) -> Arrays:
-    """Call a meta update on the hidden points: (w_t, weights, points, k_idx, k_val, d) → loss."""
+    """
+    Call a meta update on the hidden points: (w_t, weights, points, k_idx, k_val, d) → loss.
+
+    Where `w_t` is the product of coefficients and weights already, the features are not weighted.
+    """
     tensors = {name: torch.tensor(inputs[name], requires_grad=True) for name in ("w_t", "feature_weights_t")}
     k_val = inputs["k_val"].copy()
-    loss = function(*tensors.values(), inputs["points"].copy(), list(settings["k_idx"]), k_val, int(settings["d"]))
+    w_t, weights = tensors.values()
+    if settings.get(_PRODUCTS):
+        weights = torch.ones_like(weights)
+    loss = function(w_t, weights, inputs["points"].copy(), list(settings["k_idx"]), k_val, int(settings["d"]))
     cotangents = {name: torch.ones(()) for name in inputs if name.startswith(_COTANGENT)}
     slopes = _gradients({"loss": loss}, cotangents, tensors)
     return {**to_arrays({"loss": loss, **slopes}), "hidden": np.array(1.0)}
@@ -147,6 +155,11 @@ def call_run(
 ) -> Arrays:
     """Call a whole run with its hidden points: (inputs, settings) → arrays by name."""
     return {name: np.asarray(value) for name, value in function(inputs, settings).items()}
+
+
+def right_ways(name: str) -> tuple[dict[str, Any], ...]:
+    """Return the settings to add for each of the conventions in which a function may be written."""
+    return ({}, {_PRODUCTS: True}) if name == "meta_update_classification" else ({},)
 
 
 def _build_vit(settings: Mapping[str, Any]) -> nn.Module:

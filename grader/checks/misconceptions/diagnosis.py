@@ -12,7 +12,7 @@ from torch import nn
 
 from grader.checks.compare import Tolerance, compare
 from grader.checks.exam import Case, CaseAnswer, Check, Exam
-from grader.checks.misconceptions.calls import OUT_OF_REACH, SEVERAL_OUTPUTS, build_module, call
+from grader.checks.misconceptions.calls import OUT_OF_REACH, SEVERAL_OUTPUTS, build_module, call, right_ways
 from grader.checks.misconceptions.catalogue import Misconception, composed, registered
 from grader.checks.misconceptions.runs import is_same_run
 from grader.wire import Array
@@ -100,14 +100,15 @@ class _Told:
         pairs = list(zip(self.exam.cases, self.answers, strict=True))
         if self._sample is not None and not mixes_images:
             pairs = [self._sample, *pairs]
+        return any(self._fits(function, pairs, way) for way in right_ways(self.check.function))
+
+    def _fits(
+        self, function: Callable[..., Any], pairs: Sequence[tuple[Case, CaseAnswer]], way: Mapping[str, Any]
+    ) -> bool:
+        name, settings = self.check.function, {**self.exam.settings, **way}
         try:
             return all(
-                _matches(
-                    self.check,
-                    case,
-                    answer,
-                    call(self.check.function, function, self.module, case.inputs, self.exam.settings),
-                )
+                _matches(self.check, case, answer, call(name, function, self.module, case.inputs, settings))
                 for case, answer in pairs
             )
         except OUT_OF_REACH:  # two mistakes may not fit together, and some do not go with every size

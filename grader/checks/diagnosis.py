@@ -32,11 +32,13 @@ class KnownMistakes:
     Args:
         reference: builds and calls what is asked for.
         entries: of the catalogue.
+        ways: of functions that may be written in several conventions: what each adds to a question's settings.
         same: of functions whose answers are not compared value by value: whether an answer is a predicted one.
     """
 
     reference: Reference
     entries: tuple[Misconception, ...]
+    ways: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     same: Mapping[str, Callable[[CaseAnswer, Mapping[str, Array]], bool]] = field(default_factory=dict)
 
     def of(self, check: Check) -> tuple[Misconception, ...]:
@@ -110,7 +112,7 @@ class _Told:
         assert entry.function_with_it is not None
         case, answer = self.exam.cases[0], self.answers[0]
         try:
-            arrays = self._call(entry.function_with_it, case)
+            arrays = self._call(entry.function_with_it, case, {})
         except OUT_OF_REACH:
             return set()
         same = {name for name, array in arrays.items() if _equal(self.check, answer, {name: array})}
@@ -122,14 +124,20 @@ class _Told:
         pairs = list(zip(self.exam.cases, self.answers, strict=True))
         if self._sample is not None and not mixes_images:
             pairs = [self._sample, *pairs]
+        return any(self._fits(function, pairs, way) for way in self.known.ways.get(self.check.function, ({},)))
+
+    def _fits(
+        self, function: Callable[..., Any], pairs: Sequence[tuple[Case, CaseAnswer]], way: Mapping[str, Any]
+    ) -> bool:
         try:
-            return all(self._matches(case, answer, self._call(function, case)) for case, answer in pairs)
+            return all(self._matches(case, answer, self._call(function, case, way)) for case, answer in pairs)
         except OUT_OF_REACH:  # two mistakes may not fit together, and some do not go with every size
             return False
 
-    def _call(self, function: Callable[..., Any], case: Case) -> Arrays:
+    def _call(self, function: Callable[..., Any], case: Case, way: Mapping[str, Any]) -> Arrays:
         """Return what a function with a mistake gives for a case."""
-        return self.known.reference.call(self.check.subject, function, self.module, case.inputs, self.exam.settings)
+        settings = {**self.exam.settings, **way}
+        return self.known.reference.call(self.check.subject, function, self.module, case.inputs, settings)
 
     def _matches(self, case: Case, answer: CaseAnswer, arrays: Arrays) -> bool:
         """Whether an answer has the predicted arrays, and no gradient where none is predicted."""

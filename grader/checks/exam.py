@@ -121,6 +121,7 @@ class Check:
         asked_by: the probe that asks; the function's own where none is named.
         needs: helpers that may be lent if the student's own are wrong; those that the contract lends to the function
             where None.
+        lent_ways: settings to lend them with in turn, where callers may call them in more than one right way.
         after: check of something handed in that must have been passed before this one can be.
         apart_from: part of the homework that wants a function of the same name; its answer does not count here.
         rests_on: functions that are part of what is asked and so are never lent; where one is wrong, that comes first.
@@ -136,6 +137,7 @@ class Check:
     errors: Errors | None = None
     asked_by: str = ""
     needs: tuple[str, ...] = ()
+    lent_ways: tuple[Mapping[str, Any], ...] = ({},)
     after: str = ""
     apart_from: str = ""
     rests_on: tuple[str, ...] = ()

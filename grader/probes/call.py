@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,16 +57,26 @@ def _call_on_arrays(function: Function, case: Case) -> Result:
     (output,) = function.outputs
     asked = asked_for(case.student, function.name)
     tensors = [case.inputs[name] for name in function.takes]
+    arrays = [tensor.item() if tensor.ndim == 0 else to_numpy(tensor) for tensor in tensors]
+    value = call_with_either(
+        asked, arrays, lambda each: torch.as_tensor(each) if isinstance(each, np.ndarray) else each
+    )
+    return Result({output: present(value, function.name)})
+
+
+def call_with_either(
+    function: Callable[..., Any], values: Sequence[Any], other: Callable[[Any], Any], more: tuple[Any, ...] = ()
+) -> Any:
+    """Call with values as the homework does; where that raises, with the other form of them, which is right as well."""
     try:
-        value = asked(*(tensor.item() if tensor.ndim == 0 else to_numpy(tensor) for tensor in tensors))
+        return function(*values, *more)
     except NotImplementedError:
         raise
     except Exception as error:  # student code may raise anything
         try:
-            value = asked(*(tensor.item() if tensor.ndim == 0 else tensor for tensor in tensors))
+            return function(*map(other, values), *more)
         except Exception:  # then the first error is the one to tell
             raise error from None
-    return Result({output: present(value, function.name)})
 
 
 def present(value: object, where: str) -> Any:

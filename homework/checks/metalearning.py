@@ -33,6 +33,10 @@ from reference.metalearning.tasks import EvaluationData, draw_coefficients
 _UPDATE_POINTS = (24, 41)
 _UPDATE_D = 21
 _UPDATE_K = (2, 5, 6, 11)
+# Two conventions of `w_t` are right; answers are kept by these prefixes. In our template `w_t` are the coefficients of
+# weighted features. In every public edition it is the product of coefficients and weights, and the update multiplies
+# plain features by it, as if all weights were 1.
+_COEFFICIENTS, _PRODUCTS = _CONVENTIONS = ("", "products/")
 # Where a student draws points without generate_x, the mean over so many is compared: 7 standard errors are then about
 # 5 % of a gradient whose mistakes differ by 50 %, and 44 numbers leave the band by chance with odds below 1e-9.
 _MANY = 20_000
@@ -73,12 +77,21 @@ def _update_case(draws: np.random.Generator, n: int, *, gradients: bool) -> Case
         "points": np.sort(draws.uniform(-1, 1, n)),
         "k_val": draw_coefficients(len(_UPDATE_K), draws),
     }
-    expected = _update_answer(inputs, inputs["points"])
-    for name, values in _update_at_each(inputs, _POPULATION).items():
-        expected[f"mean/{name}"], expected[f"spread/{name}"] = values.mean(axis=0), values.std(axis=0)
+    expected: Arrays = {}
+    for prefix in _CONVENTIONS:
+        seen = _as_seen(inputs, prefix)
+        answer, at_each = _update_answer(seen, inputs["points"]), _update_at_each(seen, _POPULATION)
+        expected |= {f"{prefix}{name}": value for name, value in answer.items()}
+        expected |= {f"{prefix}mean/{name}": values.mean(axis=0) for name, values in at_each.items()}
+        expected |= {f"{prefix}spread/{name}": values.std(axis=0) for name, values in at_each.items()}
     if gradients:
         inputs["cotangent/loss"] = np.ones(())
     return Case(inputs, expected)
+
+
+def _as_seen(inputs: Arrays, convention: str) -> Arrays:
+    """Return the inputs as an update of one convention sees them."""
+    return {**inputs, "feature_weights_t": np.ones(_UPDATE_D)} if convention == _PRODUCTS else inputs
 
 
 def _update_answer(inputs: Arrays, points: Array) -> Arrays:
@@ -107,31 +120,52 @@ def _update_at_each(inputs: Arrays, points: Array) -> Arrays:
 
 
 def judge_update(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
-    """The loss, or its gradients, are right on the hidden points, or on average on points of the student's own."""
-    wanted = ("loss",) if check.aspect == "output" else ("gradient/w_t", "gradient/feature_weights_t")
-    notes: tuple[str, ...] = ()
+    """
+    The loss, or its gradients, are right on the hidden points, or on average on points of the student's own.
+
+    Either convention of `w_t` is right, the same one in every case. Where neither fits, the nearer one is explained.
+    """
+    wanted = _LOSS if check.aspect == "output" else _SLOPES
+    found = {prefix: _update_findings(check, exam, answers, wanted, prefix) for prefix in _CONVENTIONS}
+    if not all(found.values()):
+        own_points = not all(_is_set(answer.get("hidden")) for answer in answers)
+        return passed(notes=(OWN_POINTS,) if own_points else ())
+    errors = _update_errors(exam, answers, wanted[:1])
+    wrong = found[min(found, key=lambda prefix: (len(found[prefix]), errors[prefix]))]
+    cut = [name for name, finding in wrong.items() if finding.startswith("No gradient reaches")]
+    if cut:
+        return failed(wrong[cut[0]], try_next=_CUT)
+    right = tuple(_UPDATE_SHOWN[name] for name in wanted if name not in wrong)
+    return failed(*wrong.values(), *right_already(right), try_next=_THE_LOSS if "loss" in wrong else "")
+
+
+def _update_findings(
+    check: Check, exam: Exam, answers: Sequence[CaseAnswer], wanted: Sequence[str], prefix: str
+) -> dict[str, str]:
+    """Return what is wrong with each output in one convention, in the first case in which it is."""
     wrong: dict[str, str] = {}
     for case, answer in zip(exam.cases, answers, strict=True):
-        on_hidden = _is_set(answer.get("hidden"))
-        if not on_hidden:
-            notes = ("Points are better drawn with `generate_x`: then every number could be compared.",)
         for name in wanted:
-            mine, shown = answer.get(name), _UPDATE_SHOWN[name]
-            if mine is None and name != "loss":
-                return failed(f"No gradient reaches `{name.removeprefix('gradient/')}`.", try_next=_CUT)
-            finding = (
-                compare(mine, case.expected[name], check.tolerance(name), name=shown, is_code=False)
-                if on_hidden
-                else _off_average(mine, case.expected, name, shown)
-            )
+            finding = _update_finding(check, case, answer, name, prefix)
             if finding:
                 wrong.setdefault(name, finding)
-    if wrong:
-        right = tuple(_UPDATE_SHOWN[name] for name in wanted if name not in wrong)
-        return failed(*wrong.values(), *right_already(right), try_next=_THE_LOSS if "loss" in wrong else "")
-    return passed(notes=notes)
+    return wrong
 
 
+def _update_finding(check: Check, case: Case, answer: CaseAnswer, name: str, prefix: str) -> str:
+    mine, shown = answer.get(name), _UPDATE_SHOWN[name]
+    if prefix == _PRODUCTS and name == _OF_WEIGHTS:  # there is none: what the weights do to the loss is in `w_t`
+        return f"{shown} should be zero or missing: here the loss depends on `w_t` alone." if _is_any(mine) else ""
+    if mine is None and name != "loss":
+        return f"No gradient reaches `{name.removeprefix('gradient/')}`."
+    if _is_set(answer.get("hidden")):
+        return compare(mine, case.expected[prefix + name], check.tolerance(name), name=shown, is_code=False)
+    return _off_average(mine, case.expected, name, shown, prefix)
+
+
+_OF_WEIGHTS = "gradient/feature_weights_t"
+_LOSS, _SLOPES = ("loss",), ("gradient/w_t", _OF_WEIGHTS)
+OWN_POINTS = "Points are better drawn with `generate_x`: then every number could be compared."
 _UPDATE_SHOWN = {
     "loss": "The loss",
     "gradient/w_t": "The gradient of `w_t`",
@@ -145,8 +179,12 @@ def _is_set(flag: Array | None) -> bool:
     return flag is not None and bool(np.all(flag == 1))
 
 
-def _off_average(mine: Array | None, expected: Arrays, name: str, shown: str) -> str:
-    mean, spread = expected[f"mean/{name}"], expected[f"spread/{name}"]
+def _is_any(gradient: Array | None) -> bool:
+    return gradient is not None and bool(np.any(gradient))
+
+
+def _off_average(mine: Array | None, expected: Arrays, name: str, shown: str, prefix: str) -> str:
+    mean, spread = expected[f"{prefix}mean/{name}"], expected[f"{prefix}spread/{name}"]
     if mine is None or mine.shape != mean.shape or not np.all(np.isfinite(mine)):
         return compare_form(mine, mean, name=shown, is_code=False)
     allowed = _STANDARD_ERRORS * spread / np.sqrt(_MANY) + 1e-6
@@ -322,14 +360,25 @@ def _is_of_coin(curve: Array) -> bool:
 
 
 def loss_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
-    """Return the largest error of the loss of the meta update."""
-    return _largest_errors(exam, answers, ["loss"], flag="hidden")
+    """Return the largest error of the loss of the meta update, in the convention of `w_t` that fits better."""
+    return {"loss": min(_update_errors(exam, answers, _LOSS).values())}
 
 
 def slope_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
-    """Return the largest error of the gradients of the meta update, which have one tolerance."""
-    names = ["gradient/w_t", "gradient/feature_weights_t"]
-    return {"gradient": max(_largest_errors(exam, answers, names, flag="hidden").values())}
+    """Return the largest error of the gradients of the meta update, in the convention that fits better."""
+    return {"gradient": min(_update_errors(exam, answers, _SLOPES).values())}
+
+
+def _update_errors(exam: Exam, answers: Sequence[CaseAnswer], wanted: Sequence[str]) -> dict[str, float]:
+    """Return the largest error of the wanted outputs by convention; only ours gives `feature_weights_t` a gradient."""
+    found: dict[str, float] = {}
+    for prefix in _CONVENTIONS:
+        names = [name for name in wanted if not (prefix and name == _OF_WEIGHTS)]
+        errors = _largest_errors(exam, answers, names, flag="hidden", prefix=prefix)
+        found[prefix] = max(errors.values())
+    if _OF_WEIGHTS in wanted and any(_is_any(answer.get(_OF_WEIGHTS)) for answer in answers):
+        found[_PRODUCTS] = np.inf
+    return found
 
 
 def curve_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
@@ -337,12 +386,16 @@ def curve_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
     return _largest_errors(exam, answers, _CURVE, flag="solver")
 
 
-def _largest_errors(exam: Exam, answers: Sequence[CaseAnswer], names: Sequence[str], *, flag: str) -> dict[str, float]:
+def _largest_errors(
+    exam: Exam, answers: Sequence[CaseAnswer], names: Sequence[str], *, flag: str, prefix: str = ""
+) -> dict[str, float]:
     """Return the largest errors, infinite where an answer did not use the stand-in that sets this flag to 1."""
     if any(not _is_set(answer.get(flag)) for answer in answers):
         return dict.fromkeys(names, np.inf)
     pairs = list(zip(exam.cases, answers, strict=True))
-    return {name: max(error_of(answer.get(name), case.expected[name]) for case, answer in pairs) for name in names}
+    return {
+        name: max(error_of(answer.get(name), case.expected[prefix + name]) for case, answer in pairs) for name in names
+    }
 
 
 def zero_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:

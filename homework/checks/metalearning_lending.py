@@ -37,8 +37,8 @@ def lent_meta_update(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torc
     k_idx = [int(k) for k in settings["k_idx"]]
     vectors = (inputs["w_t"].shape, inputs["feature_weights_t"].shape, inputs["k_val"].shape)
     refuse_unless(0 < d * len(points) <= _MAX_FEATURE_VALUES and vectors == ((d,), (d,), (len(k_idx),)))
-    loss = logistic_meta_loss(inputs["w_t"], inputs["feature_weights_t"], points, k_idx, inputs["k_val"], d)
-    return (loss,)
+    weights = None if settings.get("w_t_is_weighted") else inputs["feature_weights_t"]
+    return (logistic_meta_loss(inputs["w_t"], weights, points, k_idx, inputs["k_val"], d),)
 
 
 def lent_test(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
@@ -66,12 +66,16 @@ def lent_test(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tenso
 
 
 def logistic_meta_loss(
-    w_t: torch.Tensor, weights: torch.Tensor, points: Array, k_idx: list[int], k_val: torch.Tensor, d: int
+    w_t: torch.Tensor, weights: torch.Tensor | None, points: Array, k_idx: list[int], k_val: torch.Tensor, d: int
 ) -> torch.Tensor:
-    """Return the sum over points of log(1 + exp(−z t)) with t = (φ ∘ weights)ᵀ w_t and z = sign(f(x)), a scalar."""
+    """
+    Return the sum over points of log(1 + exp(−z t)) with z = sign(f(x)) and t = (φ ∘ weights)ᵀ w_t, a scalar.
+
+    Without weights, t = φᵀ w_t: the caller's `w_t` is the product of coefficients and weights already.
+    """
     features = torch.from_numpy(fourier_features(points, d))
     labels = torch.where(features[:, k_idx] @ k_val.detach().double() >= 0, 1.0, -1.0)
-    predictions = (features * weights) @ w_t.double()
+    predictions = (features if weights is None else features * weights) @ w_t.double()
     return LOGISTIC_LOSS.value(predictions, labels.double()).sum()
 
 

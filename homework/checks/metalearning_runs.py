@@ -1,10 +1,13 @@
 """
 The checks of whole meta-learning runs, parts (e) to (h).
 
-With a single true feature a task is that feature or its negative, and both losses give the same gradient for either.
-With hidden points that are the same for every task, the feature weights then take one path, whatever a student's
-code draws and in whatever order: it is compared step by step. Only `meta_learning_classification.convergence` runs
-as the homework does, on several true features and points of the student's own drawing.
+Handed-out modules test at len(k_idx) - 1 points, among others, so every run has several true features; on labels they
+are the same one, again and again. A task is then that feature or its negative, and both losses give the same gradient
+for either. With hidden points that are the same for every task, the feature weights take one path, whatever a
+student's code draws and in whatever order: it is compared step by step. Where `generate_y` is called, it gives the
+values of one task or its negative, so that also who learns from values takes one path. Only
+`meta_learning_classification.convergence` runs as the homework does, on several true features and points of the
+student's own drawing.
 """
 
 from __future__ import annotations
@@ -23,13 +26,13 @@ from grader.verdicts import Evidence, Picture, failed, passed
 from grader.wire import Array
 from homework.checks.metalearning_theory import numbers
 from homework.checks.pictures import look_at_path, look_at_weights, with_pictures
-from homework.checks.reference import A_BAND, CALIBRATION
+from homework.checks.reference import A_BAND, CALIBRATION, UPDATE_WAYS
 from homework.contract import CONTRACT, COPYPASTE, METALEARNING
 from reference.metalearning.experiment import meta_gradient
 from reference.metalearning.features import fourier_features, signs
 from reference.metalearning.inner_loops import LOGISTIC_LOSS, SQUARED_ERROR, PointLoss
 from reference.metalearning.settings import Settings
-from reference.metalearning.tasks import TaskBatch
+from reference.metalearning.tasks import TaskBatch, draw_coefficients
 
 # The handed-out loop of 2023 leaks gradient of the inner loss into that of the meta loss. At these sizes this moves
 # the path by 0.010 to 0.019 of its length (25 draws of points), so the leaking path is computed as well, and whatever
@@ -59,7 +62,7 @@ _COMMON: dict[str, Any] = {
 _SAME_TASKS: dict[str, Any] = {
     **_COMMON,
     "d": 21,
-    "k_idx": [7],
+    "k_idx": [7, 7, 7],
     "x_type": "uniform_random",
     "n_train_inner": 48,
     "n_train_meta": 96,
@@ -74,7 +77,7 @@ _LABELS_AS_VALUES: dict[str, Any] = {**_SAME_TASKS, "stepsize_inner": 0.02}
 _VALUES: dict[str, Any] = {
     **_COMMON,
     "d": 15,
-    "k_idx": [3],
+    "k_idx": [3, 6, 8],
     "n_train_inner": 8,
     "n_train_meta": 24,
     "num_inner_tasks": 2,
@@ -98,6 +101,9 @@ _LEARNING: dict[str, Any] = {
     "num_iterations": 40,
     "num_stats": 2,
 }
+# On labels: all of the function is the last of its features, which are the same. So it is for who adds coefficients of
+# the same feature up, and for who writes them into an array one after the other.
+_ONE_FEATURE = np.array([0.0, 0.0, 1.0])
 _LOSSES: Mapping[str, PointLoss] = {"logistic": LOGISTIC_LOSS, "gradient_descent": SQUARED_ERROR}
 
 
@@ -107,10 +113,12 @@ def _settings(params: Mapping[str, Any], kind: str, targets: str) -> Settings:
     return replace(Settings(), **fields)
 
 
-def _task(settings: Settings, inner: Array, meta: Array) -> TaskBatch:
+def _task(settings: Settings, inner: Array, meta: Array, k_val: Array) -> TaskBatch:
     """The one task of all, on hidden points."""
     inner_features, meta_features = (fourier_features(points, settings.d)[None] for points in (inner, meta))
-    inner_values, meta_values = (features[..., settings.k_idx[0]] for features in (inner_features, meta_features))
+    inner_values, meta_values = (
+        features[..., list(settings.k_idx)] @ k_val for features in (inner_features, meta_features)
+    )
     if settings.targets == "labels":
         inner_values, meta_values = signs(inner_values), signs(meta_values)
     return TaskBatch(inner_features, inner_values, meta_features, meta_values)
@@ -169,14 +177,16 @@ def _prepare_path(
         inner, meta = (np.sort(draws.uniform(-1, 1, seeded[key])) for key in ("n_train_inner", "n_train_meta"))
         if settings.x_type == "grid":
             inner = np.linspace(-1, 1, len(inner), endpoint=False)
-        task = _task(settings, inner, meta)
+        k_val = _ONE_FEATURE if targets == "labels" else draw_coefficients(len(settings.k_idx), draws)
+        task = _task(settings, inner, meta, k_val)
         expected = {"path": _reference_path(settings, task)}
         if targets == "labels":
             expected["leaking"] = _leaking_path(settings, task)
         if kind != "closed_form":
             expected["w_t"] = _inner_coefficients(settings, task)
-        case = Case({"inner_points": inner, "meta_points": meta}, expected, seed=int(draws.integers(2**31)))
-        asked = _asked(function, update, seeded, tests_are_stand_ins=targets == "labels")
+        inputs = {"inner_points": inner, "meta_points": meta, "k_val": k_val}
+        case = Case(inputs, expected, seed=int(draws.integers(2**31)))
+        asked = _asked(function, update, seeded)
         return Exam({**asked, "loss": kind}, {}, [case])
 
     return prepare
@@ -186,17 +196,12 @@ def _prepare_learning(generator: torch.Generator) -> Exam:
     draws = numbers(generator)
     params = {**_LEARNING, "seed": int(draws.integers(2**31))}
     update, rows = "meta_update_classification", np.zeros((params["num_iterations"] + 2, params["d"]))
-    asked = _asked("meta_learning_classification", update, params, tests_are_stand_ins=True)
+    asked = _asked("meta_learning_classification", update, params)
     return Exam(asked, {}, [Case({}, {"path": rows}, seed=int(draws.integers(2**31)))])
 
 
-def _asked(function: str, update: str, params: Mapping[str, Any], *, tests_are_stand_ins: bool) -> dict[str, Any]:
-    return {
-        "function": function,
-        "updates": [update],
-        "params": dict(params),
-        "tests_are_stand_ins": tests_are_stand_ins,
-    }
+def _asked(function: str, update: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {"function": function, "updates": [update], "params": dict(params)}
 
 
 def judge_path(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
@@ -386,6 +391,9 @@ def _check(
     after: str = "",
     apart_from: str = "",
 ) -> Check:
+    needs = CONTRACT.lent_to(subject.name) if subject.part == METALEARNING else ()
+    # A lent meta update has to follow the convention of the loop that calls it, or feature weights count twice or
+    # never. A loop that is right by itself is right with one of the two.
     return Check(
         subject,
         aspect,
@@ -394,10 +402,11 @@ def _check(
         CALIBRATION,
         errors,
         asked_by="meta_learning",
-        needs=CONTRACT.lent_to(subject.name) if subject.part == METALEARNING else (),
+        needs=needs,
         after=after,
         apart_from=apart_from,
         exempt="" if errors else A_BAND,
+        lent_ways=UPDATE_WAYS if needs else ({},),
     )
 
 

@@ -22,15 +22,25 @@ from reference.vision.patches import patchify, unpatchify
 from reference.vision.vit import ClassificationViT, Transformer
 
 A_BAND = "A band around where right runs end, with its odds beside the check."  # in place of a tolerance
+# The conventions in which a meta update may be written and called: `w_t` are coefficients of weighted features, or
+# their product with the weights, for plain features.
+UPDATE_WAYS: tuple[Mapping[str, Any], ...] = ({}, {"w_t_is_weighted": True})
 CALIBRATION = Calibration(Path(__file__).parents[1] / "calibration.json")
 
 
 def _call_update(function: Callable[..., Any], inputs: Arrays, settings: Mapping[str, Any]) -> Arrays:
-    """Call a meta update on the hidden points: (w_t, weights, points, k_idx, k_val, d) → loss."""
+    """
+    Call a meta update on the hidden points: (w_t, weights, points, k_idx, k_val, d) → loss.
+
+    Where `w_t` is the product of coefficients and weights already, the features are not weighted.
+    """
     arguments, cotangents = split_cotangents(inputs)
     tensors = {name: torch.tensor(arguments[name], requires_grad=True) for name in ("w_t", "feature_weights_t")}
     k_val = arguments["k_val"].copy()
-    loss = function(*tensors.values(), arguments["points"].copy(), list(settings["k_idx"]), k_val, int(settings["d"]))
+    w_t, weights = tensors.values()
+    if settings.get("w_t_is_weighted"):
+        weights = torch.ones_like(weights)
+    loss = function(w_t, weights, arguments["points"].copy(), list(settings["k_idx"]), k_val, int(settings["d"]))
     slopes = gradients_of({"loss": loss}, to_tensors(cotangents), tensors)
     return {**to_arrays({"loss": loss, **slopes}), "hidden": np.array(1.0)}
 

@@ -63,12 +63,18 @@ def learn_with(
     first_order: bool = False,
     inner_unweighted: bool = False,
     on_inner_points: bool = False,
+    weights_in_meta_loss: int = 1,
     uphill: bool = False,
     share: Callable[[Mapping[str, Any]], float] = lambda _: 1.0,
     pile_up: bool = False,
     adam: bool = False,
 ) -> dict[str, Any]:
-    """A run on its hidden points, with choices; `share` is the factor of the summed gradient that a step takes."""
+    """
+    A run on its hidden points, with choices.
+
+    `share` is the factor of the summed gradient that a step takes; in the meta loss weights count
+    `weights_in_meta_loss` times.
+    """
     params = settings["params"]
     usual = _logistic if settings["loss"] == "logistic" else _squared
     inner_loss, outer_loss = inner_loss or usual, outer_loss or usual
@@ -89,7 +95,7 @@ def learn_with(
             (slope,) = torch.autograd.grad(losses.sum() if inner_sum else losses.mean(), w_t, create_graph=True)
             w_t = w_t - params[inner_step] * (slope.detach() if first_order else slope)
         first = w_t.detach().numpy() if first is None else first
-        loss = outer_loss((unseen * weights) @ w_t, fresh).sum()
+        loss = outer_loss((unseen * weights**weights_in_meta_loss) @ w_t, fresh).sum()
         (gradient,) = torch.autograd.grad(loss, weights)
         gradient = (-1 if uphill else 1) * params["num_inner_tasks"] * share(params) * gradient
         weights.grad = gradient if weights.grad is None or not pile_up else weights.grad + gradient
@@ -264,6 +270,28 @@ choice(
     aspects=_BOTH,
     clues=("meta_loss", "meta_update_classification"),
     on_inner_points=True,
+)
+choice(
+    learn_with,
+    f"{_FUNCTION}.loop-and-update-disagree-never",
+    about="The loop passes coefficients to an update that expects them multiplied by the weights.",
+    happened="Your loop and your meta update disagree: the loop passes the coefficients as `w_t`, the update "
+    "multiplies plain features by them, and so the feature weights are missing from the meta loss.",
+    right="Either the loop should pass coefficients times feature weights, or the update should weight its features.",
+    aspects=_BOTH,
+    clues=("meta_update_classification", "w_t"),
+    weights_in_meta_loss=0,
+)
+choice(
+    learn_with,
+    f"{_FUNCTION}.loop-and-update-disagree-twice",
+    about="The loop passes coefficients times weights to an update that weights its features as well.",
+    happened="Your loop and your meta update disagree: the loop passes coefficients times feature weights as `w_t`, "
+    "the update weights its features as well, and so the feature weights count twice in the meta loss.",
+    right="Either the loop should pass the coefficients alone, or the update should take plain features.",
+    aspects=_BOTH,
+    clues=("meta_update_classification", "w_t"),
+    weights_in_meta_loss=2,
 )
 choice(
     learn_with,

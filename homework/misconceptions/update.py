@@ -53,10 +53,6 @@ def _weighted(features: Tensor, weights: Tensor) -> Tensor:
     return features * weights
 
 
-def _unweighted(features: Tensor, weights: Tensor) -> Tensor:
-    return features + 0 * weights
-
-
 def _weighted_twice(features: Tensor, weights: Tensor) -> Tensor:
     return features * weights**2
 
@@ -173,21 +169,11 @@ choice(
 )
 choice(
     update_with,
-    f"{_FUNCTION}.weights-forgotten",
-    about="The features are not weighted.",
-    happened="The feature weights are not used: your predictions are the plain features times `w_t`.",
-    right="The features should be multiplied by `feature_weights_t` before the coefficients, since that is what they "
-    "were learned on.",
-    aspects=_OUTPUT,
-    clues=("w_t",),
-    weigh=_unweighted,
-)
-choice(
-    update_with,
     f"{_FUNCTION}.weights-twice",
     about="The features are weighted twice.",
     happened="The feature weights are multiplied in twice.",
-    right="The features should be multiplied by `feature_weights_t` once, and then by the coefficients `w_t`.",
+    right="The features should be multiplied by `feature_weights_t` once, and then by the coefficients `w_t`; not at "
+    "all where the loop passes coefficients times weights.",
     aspects=_OUTPUT,
     clues=("feature_weights_t",),
     weigh=_weighted_twice,

@@ -10,7 +10,7 @@ Shapes: n points, d features, T tasks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from grader.probes.absent import Absent
-from grader.probes.call import as_array, asked_for, present, scalar, stacked, to_numpy
+from grader.probes.call import as_array, asked_for, call_with_either, present, scalar, stacked, to_numpy
 from grader.probes.case import Case, Result
 from grader.probes.lending import Lender
 from grader.probes.student import MissingName, Student
@@ -28,10 +28,17 @@ from grader.wire import Array
 POINT_SETS = ("inner_points", "meta_points")
 _CURVE = ("n_train_post_range", "mean", "high", "low")
 _BAND = ("mean", "high", "low")
+_REGRESSION_TESTS = ("test_reg", "test_oracle_reg")
 # The second name is that of the 2023 edition.
 ORACLE_NAMES = ("test_oracle_classification", "test_classification_oracle")
 ZERO_NAMES = ("test_zero_classification", "test_classification_zero")
+_UPDATE = "meta_update_classification"
 _MAX_ROWS = 400  # of the path of feature weights that is sent home
+
+
+def _in_single(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in single precision: who keeps model and features in it cannot multiply them by doubles."""
+    return tensor.float()
 
 
 def meta_update_classification(case: Case) -> Result:
@@ -41,7 +48,7 @@ def meta_update_classification(case: Case) -> Result:
     Output "hidden" says whether it took them. If not, `loss` is the mean over many points of its own.
     """
     settings = case.settings
-    function = asked_for(case.student, "meta_update_classification")
+    function = asked_for(case.student, _UPDATE)
     points = to_numpy(case.inputs["points"])
     hidden = _HiddenPoints([points])
     w_t, weights = case.inputs["w_t"].cpu(), case.inputs["feature_weights_t"].cpu()
@@ -49,7 +56,7 @@ def meta_update_classification(case: Case) -> Result:
 
     def loss_of(n_train_meta: int) -> Any:
         arguments = (n_train_meta, "fourier", settings["d"], k_idx.copy(), k_val.copy(), 0.0)
-        loss = present(function(w_t, weights, *arguments), "meta_update_classification")
+        loss = present(call_with_either(function, (w_t, weights), _in_single, arguments), _UPDATE)
         return scalar(loss)
 
     with _Replaced(case.student, "generate_x", hidden):
@@ -85,7 +92,9 @@ def _tested(case: Case, names: Sequence[str], before: tuple[Any, ...]) -> Result
     solvers = _seal_solvers(case.student)
     function = _first_of(case.student, names)
     weights, min_n = to_numpy(case.inputs["feature_weights"]), int(case.inputs["min_n_train_post"])
-    value = function(_data_dict(case), *before, weights, min_n)
+    value = call_with_either(
+        lambda feature_weights: function(_data_dict(case), *before, feature_weights, min_n), (weights,), torch.as_tensor
+    )
     parts = {name: stacked(part) for name, part in split(value, _CURVE, where=names[0]).items()}
     lent = "test_classification" in case.lent and names != ("test_classification",)
     solver = 1.0 if solvers.logistic or lent else -1.0 if solvers.least_squares else 0.0
@@ -103,10 +112,11 @@ def run(case: Case) -> Result:
     recorder = _Recorder(settings["params"]["d"])
     hidden = _HiddenPoints([to_numpy(case.inputs[name]) for name in POINT_SETS if name in case.inputs])
     _quieten(case.student, recorder)
-    if settings["tests_are_stand_ins"]:
-        _stand_in_for_tests(case.student, recorder)
+    _stand_in_for_tests(case.student, recorder)
     if hidden.points:
         case.student.replace("generate_x", hidden)
+    if "k_val" in case.inputs:
+        case.student.wrap("generate_y", _of_task(to_numpy(case.inputs["k_val"])))
     for name in settings["updates"]:
         case.student.wrap(name, recorder.watch)
     params = {**settings["params"], "k_idx": np.array(settings["params"]["k_idx"])}
@@ -150,6 +160,29 @@ class _HiddenPoints:
             self.asked.add(n)
             return self.points[n].copy()
         return np.sort(np.random.uniform(x_low, x_high, n))
+
+
+def _of_task(k_val: Array) -> Callable[[Any], Any]:
+    """
+    Return what makes generate_y give the values of one task, or its negative, whichever was drawn.
+
+    Which of both depends on what was drawn: who learns from one task and measures on another one is still found out.
+    """
+
+    def of_drawn(drawn: Any) -> Array:
+        return k_val * (1.0 if np.sum(as_array(drawn)) >= 0 else -1.0)
+
+    def with_task(generate_y: Any) -> Any:
+        def of_task(*args: Any, **kwargs: Any) -> Any:
+            if kwargs.get("k_val") is not None:
+                return generate_y(*args, **{**kwargs, "k_val": of_drawn(kwargs["k_val"])})
+            if len(args) > 2 and args[2] is not None:
+                return generate_y(*args[:2], of_drawn(args[2]), *args[3:], **kwargs)
+            return generate_y(*args, **kwargs)
+
+        return of_task
+
+    return with_task
 
 
 class _Recorder:
@@ -231,8 +264,8 @@ def _stand_in_for_tests(student: Student, recorder: _Recorder) -> None:
         sizes = np.array([n for n in data_dict["train"] if n >= least])
         return sizes, np.zeros(len(sizes)), np.zeros(len(sizes)), np.zeros(len(sizes))
 
-    stand_ins: dict[str, Any] = dict.fromkeys(("test_classification", *ORACLE_NAMES), curve)
-    stand_ins |= dict.fromkeys(ZERO_NAMES, lambda *_args, **_kwargs: (0.5, 0.5, 0.5))
+    stand_ins: dict[str, Any] = dict.fromkeys(("test_classification", *ORACLE_NAMES, *_REGRESSION_TESTS), curve)
+    stand_ins |= dict.fromkeys((*ZERO_NAMES, "test_zero_reg"), lambda *_args, **_kwargs: (0.5, 0.5, 0.5))
     for name, stand_in in stand_ins.items():
         student.replace(name, stand_in)
 
@@ -299,8 +332,12 @@ class _Replaced:
 # Lent helpers, on the worker's side: arguments go out, values come back.
 
 
-def lent_functions(lender: Lender, student: Student) -> dict[str, Any]:
-    """Return stand-ins, with the contract's signatures, for every function of this part that can be lent."""
+def lent_functions(lender: Lender, student: Student, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return stand-ins, with the contract's signatures, for every function of this part that can be lent.
+
+    Setting "w_t_is_weighted" says that callers pass the products of coefficients and feature weights as `w_t`.
+    """
 
     def lent_gradient(c: Any) -> Any:
         found = lender.call("expected_test_error_gradient", {}, {"c": torch.as_tensor(c, dtype=torch.float64)})[0]
@@ -322,8 +359,9 @@ def lent_functions(lender: Lender, student: Student) -> dict[str, Any]:
             "points": torch.as_tensor(_points_of(student)(int(n_train_meta), "uniform_random")),
             "k_val": torch.as_tensor(as_array(k_val)),
         }
-        settings = {"d": int(d), "k_idx": [int(k) for k in as_array(k_idx)]}
-        return lender.call("meta_update_classification", settings, inputs)[0]
+        task = {"d": int(d), "k_idx": [int(k) for k in as_array(k_idx)]}
+        convention = {"w_t_is_weighted": bool(settings.get("w_t_is_weighted"))}
+        return lender.call(_UPDATE, {**task, **convention}, inputs)[0]
 
     def lent_test(data_dict: Any, feature_weights: Any, min_n_train_post: int = 0) -> Any:
         sizes = [n for n in data_dict["train"] if n >= min_n_train_post]

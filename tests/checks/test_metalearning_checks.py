@@ -324,6 +324,63 @@ def test_of_the_gradients_those_that_are_right_are_named() -> None:
     assert findings[1:] == ("Right already: the gradient of `feature_weights_t`.",)
 
 
+def in_products(key: str) -> list[Arrays]:
+    """Return what an update of the public editions brings home: plain features times `w_t`."""
+    answers = []
+    for case in prepared(key).cases:
+        arrays = {name: case.expected[f"products/{name}"] for name in ("loss", "gradient/w_t")}
+        answers.append({**arrays, "hidden": np.ones(())})
+    return answers
+
+
+@pytest.mark.parametrize("key", [UPDATE, UPDATE_GRADIENT])
+def test_either_convention_of_the_coefficients_is_right(key: str) -> None:
+    """Coefficients of weighted features, or products with plain ones: both pass, each in every case."""
+    ours, products = right_answers(key), in_products(key)
+    zero = {"gradient/feature_weights_t": np.zeros(21)}
+
+    assert judge(key, products).passed
+    assert judge(key, [{**arrays, **zero} for arrays in products]).passed
+    assert CHECKS[key].errors is not None
+    assert max(CHECKS[key].errors(prepared(key), [CaseAnswer(arrays) for arrays in products]).values()) == 0
+    assert not judge(key, [ours[0], products[1]]).passed
+    assert not judge(key, [products[0], ours[1]]).passed
+
+
+def test_a_gradient_that_is_cut_is_told_in_the_convention_of_the_rest() -> None:
+    """Right coefficients of weighted features without a gradient of the weights; products that are half too large."""
+    cut = changed(UPDATE_GRADIENT, **{"gradient/feature_weights_t": None})
+    larger = [{**arrays, "gradient/w_t": 1.5 * arrays["gradient/w_t"]} for arrays in in_products(UPDATE_GRADIENT)]
+    mixed = [{**arrays, "gradient/feature_weights_t": np.ones(21)} for arrays in in_products(UPDATE_GRADIENT)]
+
+    assert judge(UPDATE_GRADIENT, cut).findings == ("No gradient reaches `feature_weights_t`.",)
+    assert judge(UPDATE_GRADIENT, larger).findings[0].startswith("The gradient of `w_t` has the right shape")
+    assert "off by 50 %" in judge(UPDATE_GRADIENT, larger).findings[0]
+    assert not judge(UPDATE_GRADIENT, mixed).passed
+
+
+def test_products_on_own_points_are_judged_by_their_mean() -> None:
+    """Without hidden points the mean decides, in either convention."""
+    for key in (UPDATE, UPDATE_GRADIENT):
+        means = [
+            {name: case.expected[f"products/mean/{name}"] for name in ("loss", "gradient/w_t")}
+            for case in prepared(key).cases
+        ]
+        assert judge(key, means).passed
+        assert not judge(key, [{name: 1.5 * value for name, value in arrays.items()} for arrays in means]).passed
+
+
+@pytest.mark.parametrize("key", [key for key in CHECKS if CHECKS[key].probe == "meta_learning"])
+def test_runs_stay_inside_what_handed_out_parameters_can_say(key: str) -> None:
+    """Handed-out modules test at len(k_idx) - 1 points, which have to be some, and log num_stats times."""
+    params = prepared(key).settings["params"]
+
+    assert len(params["k_idx"]) >= 2
+    assert params["num_iterations"] >= params["num_stats"]
+    assert max(params["k_idx"]) < params["d"]
+    assert params["d"] % 2 == 1
+
+
 @pytest.mark.parametrize("huge", [1e9, 1e200])
 def test_absurd_numbers_do_not_fill_a_page(huge: float) -> None:
     """A path or an error that is far out is told in words or in short, not with hundreds of digits."""
@@ -363,7 +420,7 @@ def test_a_guess_with_insight_does_not_pass(share: float) -> None:
     assert not judge(ZERO, [answer]).passed
 
 
-ASKED = {"step": "forward", "name": "meta_update_classification", "settings": {"d": 5, "k_idx": [1, 3]}}
+ASKED: dict[str, Any] = {"step": "forward", "name": "meta_update_classification", "settings": {"d": 5, "k_idx": [1, 3]}}
 UPDATE_INPUTS: Arrays = {
     "w_t": np.linspace(-1, 1, 5),
     "feature_weights_t": np.linspace(0.5, 1.5, 5),
@@ -392,6 +449,22 @@ def test_the_lent_meta_update_is_right_forward_and_backward() -> None:
     np.testing.assert_allclose(forward.arrays["0"], total.detach())
     np.testing.assert_allclose(backward.arrays["w_t"], w.grad)
     np.testing.assert_allclose(backward.arrays["feature_weights_t"], c.grad)
+
+
+def test_the_lent_meta_update_follows_its_callers_convention() -> None:
+    """Whose loop passes products gets the loss of plain features, and no gradient of the weights."""
+    lending = Lending({"meta_update_classification"})
+    products = {**ASKED, "settings": {**ASKED["settings"], "w_t_is_weighted": True}}
+    ones = {**UPDATE_INPUTS, "feature_weights_t": np.ones(5)}
+
+    forward, plain = (
+        lending.answer(Message("request", products, UPDATE_INPUTS)),
+        lending.answer(Message("request", ASKED, ones)),
+    )
+    backward = lending.answer(Message("request", {"step": "backward", "call": 0}, {"0": np.array(1.0)}))
+
+    np.testing.assert_allclose(forward.arrays["0"], plain.arrays["0"])
+    assert set(backward.arrays) == {"w_t"}
 
 
 @pytest.mark.parametrize(

@@ -347,11 +347,17 @@ WRONG: dict[str, Wrong] = {
     ),
     "mean-for-sum": (in_h(H_UPDATE, H_UPDATE.replace("torch.sum", "torch.mean")), LOGISTIC, UPDATES, "The sum"),
     "sign-of-the-exponent": (in_h(H_UPDATE, H_UPDATE.replace("-to_", "to_")), LOGISTIC, UPDATES, "exponent"),
-    "weights-forgotten": (
+    "weights-never-used": (
         in_h("(to_tensor(features) * feature_weights_t) @ w_t", "to_tensor(features) @ w_t"),
-        LOGISTIC,
-        UPDATES,
-        "multiplied by `feature_weights_t`",
+        frozenset({*UPDATES, PATH}),
+        {PATH},
+        "the feature weights are missing from the meta loss",
+    ),
+    "weights-twice": (
+        in_h("# Outer loop: how good w_t is", "w_t = w_t * model.feature_weights  # "),
+        frozenset({*UPDATES, PATH}),
+        {PATH},
+        "the feature weights count twice in the meta loss",
     ),
     "weights-detached": (
         in_h("(to_tensor(features) * feature_weights_t) @ w_t", "(to_tensor(features) * feature_weights_t.data) @ w_t"),

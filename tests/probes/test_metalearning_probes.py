@@ -130,6 +130,22 @@ def test_own_points_bring_home_a_mean(points: str) -> None:
     assert found["hidden"] == 0
 
 
+def test_an_update_in_single_precision_gets_its_own_kind_of_numbers() -> None:
+    """Whose features are float32 cannot multiply doubles; the loss is the same, and gradients still flow."""
+    source = f"""
+import torch
+from utils import generate_x
+{SIGNATURE}
+    return (torch.tensor(generate_x(n, 'uniform_random'), dtype=torch.float32) @ w)
+"""
+    inputs = {**UPDATE, "cotangent/loss": np.ones(())}
+
+    found = answer("meta_update_classification", source, inputs, settings=UPDATE_SETTINGS, modules={"utils": UTILS})
+
+    assert float(found["loss"]) == pytest.approx(0.7)
+    np.testing.assert_allclose(found["gradient/w_t"], UPDATE["points"], rtol=1e-6)
+
+
 DATA: Arrays = {
     f"{block}/{key}": array
     for block, n in (("train/2", 2), ("train/4", 4), ("test", 3))
@@ -177,7 +193,6 @@ def test_the_oracle_may_have_its_old_name(name: str) -> None:
 RUN: dict[str, Any] = {
     "function": "learn",
     "updates": ["update"],
-    "tests_are_stand_ins": True,
     "params": {"d": 3, "k_idx": [1], "n_train_inner": 2},
 }
 HELPERS = """
@@ -260,3 +275,22 @@ def test_a_run_says_whether_it_took_hidden_points(call: str, hidden: int) -> Non
     found = answer("meta_learning", source, {"inner_points": np.array([0.25, 0.5])}, settings=RUN)
 
     assert found["hidden"] == hidden
+
+
+@pytest.mark.parametrize("call", ["generate_y(f, [0, 1], {drawn})", "generate_y(f, k_idx=[0, 1], k_val={drawn})"])
+@pytest.mark.parametrize(("drawn", "sign"), [("[0.6, 0.8]", 1), ("[0.6, -0.8]", -1), ("None", 7)])
+def test_every_task_is_the_hidden_one_or_its_negative(call: str, drawn: str, sign: int) -> None:
+    """generate_y gives the values of one task whatever was drawn; without coefficients it does what it does."""
+    source = f"""
+import numpy as np
+{HELPERS}
+def generate_y(features, k_idx, k_val=None): return 7 * 0.3 if k_val is None else features[:, k_idx] @ k_val
+def learn(params):
+    f = np.array([[1.0, 2.0]])
+    return w[1] * {call.format(drawn=drawn)}
+"""
+    inputs = {"inner_points": np.array([0.25, 0.5]), "k_val": np.array([0.1, 0.1])}
+
+    found = answer("meta_learning", source, inputs, settings=RUN)
+
+    np.testing.assert_allclose(found["path"][-1], sign * 0.3)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from grader.feedback.text import code
-from grader.intake.choose import bare_stem
+from grader.intake.holdings import bare_stem
 from grader.intake.report import Intake
 from grader.rubric import Question
 

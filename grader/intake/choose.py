@@ -88,7 +88,7 @@ def choose_tensors(paths: Sequence[str], notes: list[Note]) -> tuple[dict[str, s
     unused = idle[len(CLASSIFIERS) :]
     if unused:
         listed = ", ".join(quoted(path) for path in unused[:5])
-        notes.append(Note("left-out", f"Saved files that no question asks for were not used: {listed}."))
+        notes.append(Note("chosen", f"Saved files that no question asks for were not used: {listed}."))
     return chosen, [[role, display_name(path)] for role, path in chosen.items()]
 
 

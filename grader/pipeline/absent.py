@@ -74,6 +74,9 @@ def note_on_absent_notebooks(intake: Intake, questions: Iterable[Question]) -> t
     if not absent:
         return ()
     listed = ", ".join(map(code, absent))
+    if not intake.is_read_whole:
+        what = "This notebook was" if len(absent) == 1 else "These notebooks were"
+        return (f"{what} not found in what could be read: {listed}. The other notes say what could not be read.",)
     what = "This notebook is" if len(absent) == 1 else "These notebooks are"
     return (
         f"{what} not in the submission, under the usual name or another one: {listed}. Put all notebooks into one "

@@ -158,7 +158,7 @@ class Claims:
         if file is None:
             return Evidence(
                 Verdict.MISSING,
-                (f"There is no `{FILE_NAME}` in the submission.",),
+                (self._asker.intake.why_not_found(FILE_NAME),),
                 "Run the notebook's last cell; it writes the file and puts it into the zip.",
             )
         outcome = self._asker.sandbox.run(

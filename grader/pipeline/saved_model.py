@@ -44,7 +44,7 @@ def judge_saved_model(asker: Asker, time_limit_s: float) -> Evidence:
     if file is None:
         return Evidence(
             Verdict.MISSING,
-            (f"There is no `{FILE_NAME}` in the submission.",),
+            (asker.intake.why_not_found(FILE_NAME),),
             f"Run the pretraining cell; it ends with {_SAVE}. Then run the notebook's last cell, which puts the file "
             "into the zip that you upload.",
         )

@@ -57,8 +57,10 @@ DAMAGE = (
     RuntimeError,  # with NotImplementedError and RecursionError
     struct.error,
 )
-OUTSIDE = "would leave its folder and was left out. Pack your files with ordinary relative paths."
-SPECIAL = "is a link or a device and was left out. Pack the file itself."
+OUTSIDE = "leads out of the zip or folder and was left out. Pack your files with ordinary relative paths."
+TOO_LONG = "has a path of more than 1,000 characters and was left out. Give its folders shorter names."
+_LONGEST_PATH = 1_000
+SPECIAL = "is not a regular file but a link or a device, and was left out. Pack the file itself."
 
 
 class Refused(Exception):
@@ -172,6 +174,11 @@ def normal_path(name: str) -> str | None:
     return "/".join(piece for piece in stripped if piece not in ("", ".")) or None
 
 
+def path_problem(path: str | None) -> str:
+    """Return why a file with this normalized path is not read, as the end of a sentence; "" where it is."""
+    return OUTSIDE if path is None else TOO_LONG if len(path) > _LONGEST_PATH else ""
+
+
 def fits_on_disk(path: str) -> bool:
     """Return whether a normalized path can be written below a folder on any usual file system."""
     try:
@@ -216,7 +223,7 @@ def open_archive(source: Window, name: str, *, most_members: int, most_bytes: in
 
 
 def _problem_of(path: str | None, *, is_special: bool) -> str:
-    return SPECIAL if is_special else "" if path is not None else OUTSIDE
+    return SPECIAL if is_special else path_problem(path)
 
 
 def _only_last(members: Sequence[Member]) -> list[Member]:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from grader.archives import OUTSIDE, SPECIAL, normal_path
+from grader.archives import SPECIAL, normal_path, path_problem
 from grader.errors import StaffError
 from grader.intake.caps import ARCHIVE_SUFFIX, DEFAULT_CAPS, MIB, Caps, is_junk
 from grader.intake.choose import handed_out, likelihood
@@ -153,8 +153,8 @@ def _walk(root: Path, caps: Caps, notes: list[Note]) -> Iterator[_Found]:
             kind = kind_by_name(name)
             if is_junk(name):
                 continue
-            if path is None:
-                notes.append(Note("left-out", f"{quoted(name)} {OUTSIDE}"))
+            if problem := path_problem(path and name):
+                notes.append(Note("left-out", f"{quoted(name)} {problem}"))
             elif entry.is_dir(follow_symlinks=False):
                 folders.append((entry.path, name + "/"))
             elif kind is Kind.OTHER and bare_stem(name) not in _STEMS:

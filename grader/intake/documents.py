@@ -19,7 +19,8 @@ from grader.intake.report import MAX_CELL_CHARACTERS, Note
 MAX_DOCUMENTS = 200
 # Parsing takes two to three seconds for a million characters, and the whole survey has sixty. What was handed out is
 # read first, so that a library that lies beside it costs nothing but itself.
-MAX_PARSED_CHARACTERS = 5_000_000
+MAX_NOTEBOOK_CHARACTERS = 5_000_000
+MAX_MODULE_CHARACTERS = 2_000_000
 MAX_STATEMENTS = 60_000
 MOST_CPU_S = 25.0
 
@@ -56,16 +57,16 @@ class _Budget:
     """What may still be read: characters, statements and processor time."""
 
     def __init__(self) -> None:
-        self._characters = MAX_PARSED_CHARACTERS
+        self._characters = {False: MAX_NOTEBOOK_CHARACTERS, True: MAX_MODULE_CHARACTERS}
         self._statements = MAX_STATEMENTS
         self._ends_at = time.process_time() + MOST_CPU_S
 
-    def affordable(self, sources: Sequence[str]) -> set[int]:
+    def affordable(self, sources: Sequence[str], *, is_module: bool = False) -> set[int]:
         """Return which of some sources may be parsed, small ones first, and count their characters."""
         chosen = set()
         for index in sorted(range(len(sources)), key=lambda index: len(sources[index])):
-            if len(sources[index]) <= self._characters:
-                self._characters -= len(sources[index])
+            if len(sources[index]) <= self._characters[is_module]:
+                self._characters[is_module] -= len(sources[index])
                 chosen.add(index)
         return chosen
 
@@ -151,7 +152,7 @@ def _module(path: str, source: str, notes: list[Note], budget: _Budget) -> list[
     if len(source) > MAX_CELL_CHARACTERS:
         notes.append(Note("left-out", f"{quoted(path)} is too long to be code and was left out."))
         return []
-    block = budget.parse(_label(path), plain(source).source) if budget.affordable([source]) else None
+    block = budget.parse(_label(path), plain(source).source) if budget.affordable([source], is_module=True) else None
     if block is None:
         raise _TooMuchError
     return [Document(path, (block,), is_module=True)]

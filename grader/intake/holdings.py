@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from grader.intake.caps import is_checkpoint, suffix_of
@@ -54,6 +55,7 @@ _WORDS = re.compile(r"[a-z]+")
 _LONGEST_NAME = 300  # longer ones are nobody's, and are told apart by their beginnings
 
 
+@lru_cache(maxsize=2**18)  # asked three times of each file, of which there may be a hundred thousand
 def bare_stem(path: str) -> str:
     """Return a file's name without suffix, marks of copies, case and punctuation."""
     name = path.rsplit("/", 1)[-1][:_LONGEST_NAME].strip()

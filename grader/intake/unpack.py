@@ -28,7 +28,7 @@ class Unpacked:
         notes: what was left out, and why.
         entries: members listed.
         total_bytes: unpacked bytes taken.
-        archives: archives that were to be opened.
+        archives: how many were looked at.
         opened: their paths, of those that could be.
         nested_bytes: bytes of archives that came out of others.
         looks: files whose first bytes were looked at to find out what they are.
@@ -67,8 +67,9 @@ def unpack(archives: Mapping[str, bytes | memoryview], *, caps: Caps = DEFAULT_C
     waiting: Mapping[str, bytes | memoryview] = archives
     for nesting in range(1, caps.nesting + 1):
         waiting = unpacking.take_level(waiting, nesting)
-    for path in waiting:
-        unpacking.note("archive", path, f"was not opened: it lies within {caps.nesting} other archives.")
+    if waiting:
+        text = f"{first_of(list(waiting))} was not opened: it lies within {caps.nesting} other archives."
+        unpacking.into.notes.append(Note("archive", text))
     return unpacking.into
 
 
@@ -82,7 +83,14 @@ class _Unpacking:
 
     def take_level(self, archives: Mapping[str, bytes | memoryview], nesting: int) -> dict[str, bytes]:
         """Take what is wanted out of archives that lie equally deep; return the archives among it."""
-        opened = {path: archive for path, data in archives.items() if (archive := self._open(path, data)) is not None}
+        paths = list(archives)
+        late = paths[max(0, self._caps.archives - self.into.archives) :]
+        if late:
+            text = f"{first_of(late)} was not opened: at most {self._caps.archives} archives are."
+            self.into.notes.append(Note("archive", text))
+        self.into.archives += len(paths) - len(late)
+        listed = {path: self._open(path, archives[path]) for path in paths[: len(paths) - len(late)]}
+        opened = {path: archive for path, archive in listed.items() if archive is not None}
         named = [candidate for path in opened for candidate in self._candidates(path, opened[path])]
         known = [candidate for candidate in named if candidate.kind in READ]
         known += self._looked_at([candidate for candidate in named if candidate.kind is None], opened)
@@ -99,10 +107,7 @@ class _Unpacking:
 
     def _open(self, path: str, data: bytes | memoryview) -> Archive | None:
         caps = self._caps
-        self.into.archives += 1
         try:
-            if self.into.archives > caps.archives:
-                raise Refused(f"was not opened: at most {caps.archives} archives are.")
             if len(data) > caps.archive_bytes:
                 raise Refused(f"was not opened: it is larger than {caps.archive_bytes // MIB} MiB.")
             left = caps.entries - self.into.entries

@@ -21,7 +21,7 @@ from grader.release.modules import solved_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, template_notebook
 from grader.rubric import Question, Rubric, load_rubric
 from grader.trust.cases import META_NOTEBOOKS, VISION_NOTEBOOK, Case, body_edit, read_case, solved
-from tests.hostile import made
+from tests.hostile import honest, made
 from tests.hostile.cases import ASKED, Row, place_of_case
 
 ROOT = Path(__file__).parents[2]
@@ -183,7 +183,7 @@ class Builder:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
         if row.made_by:
-            getattr(made, row.made_by)(folder, variant, perfect_files())
+            getattr(honest if row.id.startswith("G") else made, row.made_by)(folder, variant, perfect_files())
 
     def _questions(self, row: Row) -> list[Question]:
         every = _rubric().questions

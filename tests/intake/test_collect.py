@@ -132,13 +132,13 @@ def test_cap_of_entries(tmp_path: Path, count: int, is_whole: bool) -> None:
 
 
 def test_depth_costs_nothing(tmp_path: Path) -> None:
-    """Nine folders above the notebooks, or thirty, are no reason to leave them out."""
-    write(tmp_path, {"d/" * 9 + "a.py": b"x", "e/" * 30 + "b.ipynb": b"{}"})
+    """Nine folders above the notebooks, or thirty, are no reason to leave them out; no honest path is longer."""
+    write(tmp_path, {"d/" * 9 + "a.py": b"x", "e/" * 30 + "b.ipynb": b"{}", ("f" * 200 + "/") * 6 + "c.py": b"x"})
 
     found = collect(tmp_path)
 
     assert set(found.files) == {"d/" * 9 + "a.py", "e/" * 30 + "b.ipynb"}
-    assert found.notes == ()
+    assert ["more than 1,000 characters" in note.text for note in found.notes] == [True]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_folder_has_the_rules_of_a_zip(tmp_path: Path, name: str, path: str | 
     found = collect(write(tmp_path, {name: b"x"}))
 
     assert list(found.files) == ([] if path is None else [path])
-    assert path is not None or "would leave its folder" in found.notes[0].text
+    assert path is not None or "leads out of the zip" in found.notes[0].text
 
 
 def test_a_file_under_another_name_is_found_by_its_first_bytes(tmp_path: Path) -> None:

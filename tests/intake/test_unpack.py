@@ -85,7 +85,7 @@ def test_only_what_leaves_the_zip_is_left_out(name: str, is_taken: bool, zipped:
 
     assert (len(result.files) == 1) is is_taken
     assert (not result.notes) is is_taken
-    assert is_taken or "would leave its folder" in result.notes[0].text
+    assert is_taken or "leads out of the zip" in result.notes[0].text
     assert all(file.path.endswith("/a.py") for file in result.files)
 
 

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from grader.archives import normal_path
 from grader.errors import StaffError
 from grader.fleet.digests import grader_digest, secret_digest
 from grader.fleet.nursery import ROOT, Job, Nursery, NurseryDied
@@ -190,6 +191,8 @@ def unpack(files: dict[str, bytes], folder: Path) -> None:
     """Write what `pack` returned into a private folder."""
     folder.mkdir(mode=0o700)
     for name, data in files.items():
+        if normal_path(name) is None:
+            continue
         path = folder / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_bytes(data)

@@ -34,6 +34,8 @@ NOTE_KINDS = (
     "skipped-cell",  # a cell in another language
 )
 
+_ABOUT_WHAT_WAS_NOT_READ = frozenset({"archive", "damaged", "left-out"})
+
 MAX_NOTES = 60
 MAX_NOTE_CHARACTERS = 500
 MAX_LABEL_CHARACTERS = 100
@@ -161,6 +163,22 @@ class Intake:
     used: tuple[tuple[str, str], ...] = ()
     notes: tuple[Note, ...] = ()
     runs: tuple[NotebookRun, ...] = ()
+
+    @property
+    def is_read_whole(self) -> bool:
+        """Whether nothing of the submission was left out, so that what was not found is not there."""
+        return not any(note.kind in _ABOUT_WHAT_WAS_NOT_READ for note in self.notes)
+
+    def why_not_found(self, file: str) -> str:
+        """Return why a file that was asked for was not found, as a sentence that is true whatever was left out."""
+        stem = file.rpartition(".")[0]
+        about = [note for note in self.notes if note.kind in _ABOUT_WHAT_WAS_NOT_READ]
+        named = [note.text for note in about if stem.lower() in note.text.lower()]
+        if named:
+            return f"`{file}` was not read: {named[0]}"
+        if about:
+            return f"There is no `{file}` in what could be read of the submission; see the notes at the top."
+        return f"There is no `{file}` in the submission."
 
 
 def read_survey(message: Message, *, notes: Sequence[Note] = ()) -> Intake:

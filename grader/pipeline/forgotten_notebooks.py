@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from grader.feedback.text import code
-from grader.intake.choose import bare_stem
+from grader.intake.holdings import bare_stem
 from grader.intake.report import Intake
 from grader.pipeline.homework import Homework
 from grader.rubric import Question
@@ -27,6 +27,9 @@ def note_on_forgotten_notebooks(homework: Homework, intake: Intake, questions: I
     if not absent:
         return ()
     listed = ", ".join(map(code, absent))
+    if not intake.is_read_whole:
+        what = "This notebook was" if len(absent) == 1 else "These notebooks were"
+        return (f"{what} not found in what could be read: {listed}. The other notes say what could not be read.",)
     what = "This notebook is" if len(absent) == 1 else "These notebooks are"
     return (
         f"{what} not in the submission, under the usual name or another one: {listed}. Put all notebooks into one "

@@ -234,9 +234,8 @@ def worker_tasks(homework: Homework) -> dict[str, Any]:
     import numpy.random  # noqa: F401  # numpy itself imports it only when it is used
     import torch
 
-    from grader.probes.checkpoint import load_checkpoint
     from grader.probes.compiler import put_compiler_to_sleep
-    from grader.probes.saved import load_model, load_outputs
+    from grader.probes.saved import load_checkpoint, load_model, load_outputs
     from grader.probes.task import load_given, probe
 
     os.environ.setdefault("MPLBACKEND", "Agg")  # read at import; workers have nothing to show figures on

@@ -39,6 +39,7 @@ from homework.inspections.accuracies import (
     possible_claims,
     to_state,
 )
+from homework.inspections.saved_model import listed_names
 
 PUBLIC_VECTORS = Path(__file__).parents[2] / "student_templates" / "public_vectors.pt"
 FILE_NAME = "autograder.pt"
@@ -157,7 +158,7 @@ class Claims:
         if file is None:
             return Evidence(
                 Verdict.MISSING,
-                (f"There is no `{FILE_NAME}` in the submission.",),
+                (self._asker.intake.why_not_found(FILE_NAME),),
                 "Run the notebook's last cell; it writes the file and puts it into the zip.",
             )
         outcome = self._asker.sandbox.run(
@@ -169,11 +170,8 @@ class Claims:
         if outcome.ending is not Ending.ANSWERED or message is None or message.kind != task.ANSWER:
             return Evidence(
                 Verdict.FAILED,
-                (
-                    f"`{FILE_NAME}` is not a plain tensor file: it is damaged, too large, or holds more than "
-                    "tensors and numbers.",
-                ),
-                'Write it anew with `torch.save({"output": outputs}, "autograder.pt")` from the notebook\'s last cell.',
+                (_why_unusable(message),),
+                'Write it with `torch.save({"output": outputs}, "autograder.pt")` from the notebook\'s last cell.',
             )
         return message.arrays
 
@@ -189,6 +187,17 @@ class Claims:
             return None
         outputs = [answers[0].get(name) for name in case.expected]
         return [output for output in outputs if output is not None]
+
+
+def _why_unusable(message: Message | None) -> str:
+    """Return why autograder.pt could not be used, in the words of its loader's finding."""
+    meta = {} if message is None else message.meta
+    reason = "it is damaged, cut off, too large, or something else"
+    if meta.get("problem") == "content":
+        reason = "it holds no dictionary of outputs"
+    elif meta.get("problem") in ("pickle", "module"):
+        reason = f"it holds more than tensors and numbers{listed_names(meta.get('names'))}, and was not opened"
+    return f"`{FILE_NAME}` is not a plain tensor file: {reason}."
 
 
 @dataclass(frozen=True)

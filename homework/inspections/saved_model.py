@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from grader.feedback.text import code
 from grader.pipeline.ask import Asker
 from grader.probes import task
 from grader.sandbox.limits import Limits
@@ -15,21 +19,21 @@ SAVED_MODEL = f"{FILE_NAME}.saved-model"
 _SAVE = f'`torch.save(mae.state_dict(), "{FILE_NAME}")`'
 _PROBLEMS = {
     "module": (
-        f"`{FILE_NAME}` holds a whole pickled module, which runs code when it is opened; it was not opened.",
-        f"Save the parameters alone: {_SAVE}.",
+        "`{file}` holds a whole pickled module{names}, which runs code when it is opened; it was not opened.",
+        "Save the parameters alone: {save}.",
     ),
     "pickle": (
-        f"`{FILE_NAME}` holds more than tensors, and opening it would run code; it was not opened.",
-        f"Save the parameters alone: {_SAVE}.",
+        "`{file}` holds more than tensors{names}, and opening it would run code; it was not opened.",
+        "Save the parameters alone: {save}.",
     ),
     "damaged": (
-        f"`{FILE_NAME}` cannot be read as a saved tensor file: it is damaged, cut off, or something else.",
-        f"Save it anew with {_SAVE}, and look at its size: about 16 MB.",
+        "`{file}` cannot be read as a saved tensor file: it is damaged, cut off, or something else.",
+        "Save it again with {save}, and look at its size: about 16 MB.",
     ),
     "content": (
-        f"`{FILE_NAME}` holds no state dict of this homework's size: named tensors of about four million numbers "
+        "`{file}` holds no state dict of this homework's size: named tensors of about four million numbers "
         "in all are expected.",
-        f"Save it anew with {_SAVE}.",
+        "Save it again with {save}.",
     ),
 }
 
@@ -40,7 +44,7 @@ def judge_saved_model(asker: Asker, time_limit_s: float) -> Evidence:
     if file is None:
         return Evidence(
             Verdict.MISSING,
-            (f"There is no `{FILE_NAME}` in the submission.",),
+            (asker.intake.why_not_found(FILE_NAME),),
             f"Run the pretraining cell; it ends with {_SAVE}. Then run the notebook's last cell, which puts the file "
             "into the zip that you upload.",
         )
@@ -51,12 +55,20 @@ def judge_saved_model(asker: Asker, time_limit_s: float) -> Evidence:
     )
     message = outcome.message
     if outcome.ending is not Ending.ANSWERED or message is None:
-        return _problem("damaged")
+        return _problem({})
     if message.kind != task.ANSWER:
-        return _problem(str(message.meta.get("problem")))
+        return _problem(message.meta)
     return judge_model(message.arrays, asker.generator(SAVED_MODEL))
 
 
-def _problem(name: str) -> Evidence:
-    finding, try_next = _PROBLEMS.get(name, _PROBLEMS["damaged"])
-    return failed(finding, try_next=try_next)
+def _problem(meta: Mapping[str, Any]) -> Evidence:
+    """Return the evidence on a file that its loader could not use; the worker's words are not believed."""
+    finding, try_next = _PROBLEMS.get(str(meta.get("problem")), _PROBLEMS["damaged"])
+    names = {"file": FILE_NAME, "save": _SAVE, "names": listed_names(meta.get("names"))}
+    return failed(finding.format(**names), try_next=try_next.format(**names))
+
+
+def listed_names(names: object) -> str:
+    """Return the classes and functions that a saved file names, as they may stand in a sentence: " (`a.b`, `c`)"."""
+    shown: Sequence[str] = [each for each in names if type(each) is str][:3] if isinstance(names, list | tuple) else []
+    return f" ({', '.join(map(code, shown))})" if shown else ""

@@ -30,10 +30,12 @@ from grader.feedback.results import build_results, validate_results
 from grader.feedback.words import Judgement
 from grader.intake.caps import Caps
 from grader.intake.documents import read_documents
+from grader.intake.holdings import Held
+from grader.intake.kinds import Kind
 from grader.intake.notebook import read_notebook
 from grader.intake.report import SURVEY_CAPS, Note, read_survey
 from grader.intake.survey import survey
-from grader.intake.unpack import Unpacked, unpack
+from grader.intake.unpack import unpack
 from grader.pipeline.ask import Asker, judge_answers
 from grader.pipeline.questions import wanted_names
 from grader.probes.saved import load_outputs
@@ -88,12 +90,11 @@ def seeds(kind: str) -> tuple[bytes, ...]:
 
 def read_zip(data: bytes) -> None:
     """Unpack; whatever the bytes are, what comes out is under the caps."""
-    into = Unpacked()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zipfile warns of names that are there twice
-        unpack("a.zip", memoryview(data), into, caps=_CAPS)
-    assert sum(map(len, into.files.values())) <= _CAPS.total_bytes
-    assert all(not path.startswith("/") and ".." not in path.split("/") for path in into.files)
+        into = unpack({"a.zip": data}, caps=_CAPS)
+    assert sum(len(file.data) for file in into.files) <= _CAPS.total_bytes
+    assert all(not file.path.startswith("/") and ".." not in file.path.split("/") for file in into.files)
 
 
 def read_ipynb(data: bytes) -> None:
@@ -110,7 +111,8 @@ def read_code(data: bytes) -> None:
     notebook = json.dumps({"cells": [cell]}).encode()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        documents = read_documents({"n.ipynb": notebook, "m.py": data}, notes)
+        files = [Held("n.ipynb", notebook, Kind.NOTEBOOK), Held("m.py", data, Kind.MODULE)]
+        documents = read_documents(files, notes)
         for document in documents:
             for block in document.blocks:
                 compile(block.source, "x", "exec", flags=0x400, dont_inherit=True)  # to a tree alone

@@ -21,7 +21,7 @@ from grader.rubric import Question, Rubric, load_rubric
 from grader.trust.cases import META_NOTEBOOKS, VISION_NOTEBOOK, Case, body_edit, read_case, solved
 from homework.homework import HOMEWORK
 from homework.inspections.claims import PUBLIC_VECTORS
-from tests.hostile import made
+from tests.hostile import honest, made
 from tests.hostile.cases import ASKED, Row, place_of_case
 from tests.known import CHECKS
 
@@ -184,7 +184,7 @@ class Builder:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
         if row.made_by:
-            getattr(made, row.made_by)(folder, variant, perfect_files())
+            getattr(honest if row.id.startswith("G") else made, row.made_by)(folder, variant, perfect_files())
 
     def _questions(self, row: Row) -> list[Question]:
         every = _rubric().questions

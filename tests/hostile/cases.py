@@ -10,7 +10,8 @@ files. A row is named by its id in the list of threats. Its fields:
     at_import: true            # the code runs where the function's cell is run, not where it is called
     then: right                # right, wrong or nothing: what the attacked function, unpatchify, returns afterwards
     bodies, cells_before, cells_after, files: as in tests/test_submissions.py, in place of `attack`
-    made_by: zip_slip          # a function of tests/hostile/made.py that writes the files
+    made_by: zip_slip          # a function of tests/hostile/made.py that writes the files; rows G, which are honest
+                               # and packed in ways of their own, have theirs in tests/hostile/honest.py
     variants: [empty, html]    # it is called once for each
     same_as: [failed/patched_libraries]   # cases of tests/submissions that are this row
     expect: {unpatchify: PASSED}          # function or check -> verdict; all that is not named must be PASSED.

@@ -15,8 +15,7 @@ from torch import nn
 
 from grader.intake.report import Code, Intake
 from grader.pipeline.ask import Asker
-from grader.probes.checkpoint import load_checkpoint
-from grader.probes.saved import load_outputs
+from grader.probes.saved import load_checkpoint, load_outputs
 from grader.sandbox.host import Sandbox
 from grader.verdicts import Evidence, Verdict
 from homework.inspections.accuracies import Measured, NotMeasured, build_model, draw_sample, measure, possible_claims

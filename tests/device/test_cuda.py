@@ -190,6 +190,6 @@ def test_an_audit_computes_on_a_gpu(tmp_path: Path) -> None:
     cell = {"cell_type": "code", "source": source, "execution_count": 1, "outputs": outputs}
     (tmp_path / "a.ipynb").write_text(json.dumps({"cells": [cell], "nbformat": 4}))
 
-    audit = audit_submission(tmp_path, AuditSettings(device="cuda"))
+    audit = audit_submission(tmp_path, AuditSettings(HOMEWORK, device="cuda"))
 
     assert audit.notebooks[0].cells[0].verdict == "same"

@@ -28,7 +28,6 @@ from benchmarks.plots import write_plots
 from benchmarks.report import all_tables, commit_tables, page, print_tables
 from benchmarks.results import Results
 from grader.errors import StaffError
-from homework.homework import HOMEWORK
 
 OUT = ROOT / "build" / "benchmarks"
 SECTIONS = ("cold", "whole", "class", "phases", "growth", "metalearning")
@@ -110,7 +109,7 @@ def main(rounds: int, only: tuple[str, ...], class_size: int, quick: bool, full:
             f"the machine is busy (load {load:.1f}): what others do is in the wall times, and little of it in CPU times"
         )
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        bench = sections.Bench(HOMEWORK, Path(folder), OUT, 1 if quick else rounds, say)
+        bench = sections.Bench(Path(folder), OUT, 1 if quick else rounds, say)
         size, evaluations = _QUICK_CLASS if quick else class_size, _FULL_EVALUATIONS if full else 1
         results = measure_all(bench, only or SECTIONS, class_size=size, evaluations=evaluations)
     tables = all_tables(results)

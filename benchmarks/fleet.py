@@ -148,7 +148,7 @@ class Demonstration:
         with RayNodes(self.folder / "ray") as nodes:
 
             def pool(jobs: Iterable[Job]) -> Iterator[Ended]:
-                for item in grade_on_ray(jobs, RaySettings(nodes.address, workers=2)):
+                for item in grade_on_ray(jobs, RaySettings(HOMEWORK.package, nodes.address, workers=2)):
                     ended.append(item.job.key)
                     if len(ended) == self.runs[0].graded // 2:
                         nodes.kill_second()
@@ -198,7 +198,8 @@ def _costs(demonstration: Demonstration) -> Costs:
     assert demonstration.first is not None
     records = {item.record.key: item.record for item in demonstration.first.graded}.values()
     began = time.monotonic()
-    list(grade_locally([replace(_NO_JOB, record=str(folder / "none"))], workers=1, log=folder / "log"))
+    nothing, log = replace(_NO_JOB, record=str(folder / "none")), folder / "log"
+    list(grade_locally([nothing], homework=HOMEWORK.package, workers=1, log=log))
     start_s = time.monotonic() - began
     one = write_export(_whole_homework(), folder / "one")
     whole = grade_class(ClassSettings(HOMEWORK, one, folder / "whole", workers=1)).graded[0].record

@@ -38,7 +38,7 @@ def record_requests(submission: str, file: str) -> None:
         return begin(sandbox, task, request, **others)
 
     with tempfile.TemporaryDirectory() as out, mock.patch.object(Sandbox, "begin", begin_and_keep):
-        report = grade_submission(Path(submission), Settings(HOMEWORK.rubric, Path(out)))
+        report = grade_submission(Path(submission), Settings(HOMEWORK, HOMEWORK.rubric, Path(out)))
     missed = [item.question.number for item in report.judgements if item.score < item.question.points]
     if missed or not requests:
         raise SystemExit(f"{len(requests)} requests; without all points: {', '.join(missed) or 'none'}")

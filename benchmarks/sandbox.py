@@ -87,13 +87,15 @@ def _in_fork(work: object, folder: Path) -> tuple[Cost, Path]:
 
 
 def _write_submission(folder: Path) -> None:
-    from grader.release.submissions import write_solved_submission
+    from homework.release.submissions import write_solved_submission
 
     write_solved_submission(folder / "solved.zip")
 
 
 def _grade(folder: Path) -> None:
-    report = pipeline.grade_submission(folder / "solved.zip", pipeline.Settings(HOMEWORK.rubric, folder / "out"))
+    report = pipeline.grade_submission(
+        folder / "solved.zip", pipeline.Settings(HOMEWORK, HOMEWORK.rubric, folder / "out")
+    )
     if all(item.score == item.question.points for item in report.judgements):
         (folder / "points").touch()
 

@@ -38,8 +38,8 @@ from grader.fleet.nursery import Job, Nursery
 from grader.fleet.pool import grade_locally
 from grader.fleet.record import record_of
 from grader.pipeline.run import SECRET_FILE
-from grader.release.submissions import write_solved_submission
 from homework.homework import HOMEWORK
+from homework.release.submissions import write_solved_submission
 
 WORKERS = (1, 2)
 GROWTH_SIZES = (1, 2, 4, 8)
@@ -249,14 +249,14 @@ def grade_batch(submissions: Sequence[Path], rubric: Path, folder: Path, *, work
     ready: list[float] = []
 
     class TimedNursery(Nursery):
-        def __init__(self, log: Path) -> None:
-            super().__init__(log)
+        def __init__(self, log: Path, homework: str) -> None:
+            super().__init__(log, homework)
             ready.append(time.monotonic())
 
     jobs = [_job(number, path, rubric, folder) for number, path in enumerate(submissions)]
     began = time.monotonic()
     with mock.patch("grader.fleet.pool.Nursery", TimedNursery):
-        ended = list(grade_locally(jobs, workers=workers, log=folder / "log"))
+        ended = list(grade_locally(jobs, homework=HOMEWORK.package, workers=workers, log=folder / "log"))
     over = time.monotonic()
     if faults := [item.fault for item in ended if item.fault]:
         raise CommandFailed(faults[0])

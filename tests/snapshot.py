@@ -29,20 +29,17 @@ _SHOWN_LINES = 12  # of the differences of one submission
 
 def write(folder: Path, *, every: int) -> int:
     """Write the known submissions, of the many similar ones only each `every`-th, and return how many there are."""
-    from grader.trust.variants import variant_cases
-
-    from grader.trust.cases import Changes, known_cases
+    from grader.trust.cases import Changes, known_cases, parts_of
     from grader.trust.wrong import wrong_changes
     from grader.verdicts import Verdict
+    from homework.homework import HOMEWORK
 
     folder.mkdir(parents=True)
-    cases = [*known_cases(*Verdict), *variant_cases()]
-    for case in cases[::every]:
+    for case in known_cases(HOMEWORK, *Verdict)[::every]:
         case.write(folder / f"{case.verdict.name.lower()}-{case.name}")
-    for name, (changes, _) in list(wrong_changes().items())[::every]:
-        is_meta = bool(changes.modules or changes.notebooks)
-        changes.write(folder / f"wrong-{name}", vision=not is_meta, metalearning=is_meta)
-    Changes().write(folder / "solved", vision=True, metalearning=True)
+    for name, (changes, _) in list(wrong_changes(HOMEWORK).items())[::every]:
+        changes.write(folder / f"wrong-{name}", parts_of(HOMEWORK, changes))
+    Changes().write(folder / "solved", HOMEWORK.parts)
     shutil.copytree(ROOT / "student_templates", folder / "template")
     with zipfile.ZipFile(ROOT / "examples" / "hw4_submission.zip") as example:
         example.extractall(folder / "example")

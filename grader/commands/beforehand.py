@@ -30,7 +30,7 @@ def require_rubric(homework: Homework, path: Path) -> None:
     def check() -> None:
         from grader.rubric import load_rubric
 
-        load_rubric(path, known_checks=homework.answers().known)
+        load_rubric(path, known_checks=homework.answers().known, known_parts=homework.part_names)
 
     _in_a_child(check)
 

@@ -125,7 +125,8 @@ def _make_autograder(
     from grader.rubric import load_rubric
 
     rubric = rubric or homework.rubric
-    load_rubric(rubric)  # a wrong path or option is told at once, not after the minutes of the trust suite
+    # A wrong path or option is told at once, not after the minutes of the trust suite.
+    load_rubric(rubric, known_parts=homework.part_names)
     extra = _relayed_files(homework, verdicts, rubric)
     _require_trust(homework, on_step)
     write_autograder(homework, path, rubric=rubric, extra=extra, on_step=on_step)

@@ -15,7 +15,8 @@ _USUAL_TOTAL = 100
 
 def print_rubric(homework: Homework, path: Path | None) -> None:
     """Read a rubric and print its questions, the points of each part and those in all."""
-    rubric = load_rubric(path or homework.rubric, known_checks=homework.answers().known)
+    known = homework.answers().known
+    rubric = load_rubric(path or homework.rubric, known_checks=known, known_parts=homework.part_names)
     table = Table(title=rubric.assignment)
     for column in ("No.", "Part", "Check", "Points", "Visibility"):
         table.add_column(column)

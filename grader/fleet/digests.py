@@ -13,7 +13,7 @@ from grader.pipeline.homework import Homework
 from grader.rubric import Rubric
 
 ROOT = Path(__file__).parents[2]
-# Rooms that stand on the pipeline, and what a release adds to it: no grade depends on them.
+# Rooms that stand on the pipeline, what a homework's workshop needs, and what a release adds: no grade depends on them.
 _NO_GRADE_DEPENDS_ON = frozenset(
     {
         "fleet",
@@ -25,6 +25,8 @@ _NO_GRADE_DEPENDS_ON = frozenset(
         "simulate",
         "stand_in",
         "relayed",
+        "submissions",
+        "workshop.py",
         "__main__.py",
         "notebooks",
         "__pycache__",

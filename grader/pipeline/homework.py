@@ -162,6 +162,11 @@ class Homework:
         return (group for part in self.parts for group in part.groups)
 
     @property
+    def part_names(self) -> tuple[str, ...]:
+        """The parts as the rubric names them."""
+        return tuple(part.name for part in self.parts)
+
+    @property
     def titles(self) -> Mapping[str, str]:
         """What groups of code and saved files are called in a report."""
         return {**{group.name: group.title for group in self.groups}, **self.saved}

@@ -179,7 +179,8 @@ class _Run:
     def __init__(self, settings: Settings, began: float) -> None:
         self.settings = settings
         rubric = settings.rubric
-        self.rubric = load_rubric(rubric) if isinstance(rubric, Path) else rubric
+        parts = settings.homework.part_names
+        self.rubric = load_rubric(rubric, known_parts=parts) if isinstance(rubric, Path) else rubric
         self.budget = Budget(self.rubric.time_limit_s, began)
         self.report = Report([Judgement(question, Evidence(Verdict.NOT_RUN)) for question in self.rubric.questions])
         self.report.extra_data["device"] = settings.device

@@ -15,7 +15,7 @@ A case is a file <verdict>/<name>.yaml; the folder's name is the verdict that wh
     slow: true                                 # near to another case: asked only with --slow
     right: true                                # a right variant that does not work at every size
 
-Bodies, edits and cells are of a part's first notebook. Of others, and of modules:
+Bodies, edits and cells are of the first notebook of a part without modules. Of others, and of modules:
 
     modules: {helpers.py: [{old: "text", new: "text"}]}     # old text stands once in the module
     notebooks: {part1: [{old: "text", new: "text"}]}        # or once in the notebook's code
@@ -77,7 +77,8 @@ class Changes:
         """Return the files of a part: edited notebooks, as if they had been run where that is asked, and modules."""
         notebooks = {Path(name).stem: solved(Path(name).stem) for name in part.notebooks}
         first = next(iter(notebooks))
-        notebooks[first] = self._edited(notebooks[first])
+        if self.touches(part):
+            notebooks[first] = self._edited(notebooks[first])
         for name, edits in self.notebooks.items():
             if name in notebooks:
                 notebooks[name] = edit_notebook(notebooks[name], _replacements(edits))

@@ -18,9 +18,9 @@ from grader.audit.record import CellRecord, NotebookRecord
 from grader.audit.report import SCHEMA, as_json, as_markdown, write_audit
 from grader.audit.run import Audit, Settings, audit_submission
 from grader.release.notebooks import notebook_bytes, solved_notebook
-from grader.release.submissions import write_solved_submission
 from grader.sandbox import landlock
 from homework.homework import HOMEWORK
+from homework.release.submissions import write_solved_submission
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
@@ -46,7 +46,7 @@ HONEST = [
     ("print(0.71)", "0.13\n"),
 ]
 ATTEMPTS = {
-    "read the grader": "open('{root}/grader/rubric.yaml').read()",
+    "read the grader": "open('{root}/homework/rubric.yaml').read()",
     "read the reference": "open('{root}/reference/vision/patches.py').read()",
     "read the password file": "open('/etc/passwd').read()",
     "read another process": "open('/proc/{parent}/environ', 'rb').read()",

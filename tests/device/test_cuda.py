@@ -44,9 +44,9 @@ def run_source(request: wire.Message, _: socket.socket) -> wire.Message:
 
 
 def test_only_workers_speak_to_cuda() -> None:
-    """The zygote must not start CUDA, so nothing of the grader names torch.cuda but what runs after the fork."""
+    """The zygote must not start CUDA, so no source names torch.cuda but what runs after the fork."""
     found = set()
-    for path in (ROOT / "grader").rglob("*.py"):
+    for path in (path for room in ("grader", "homework") for path in (ROOT / room).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and node.attr == "cuda" and ast.unparse(node.value) == "torch":
                 found.add(str(path.relative_to(ROOT)))
@@ -59,6 +59,7 @@ def test_importing_all_that_workers_do_does_not_start_cuda() -> None:
     source = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from grader.pipeline.run import worker_tasks\n"
+        "from homework.homework import HOMEWORK\n"
         "import torch\n"
         "worker_tasks(HOMEWORK)\n"
         "assert not torch.cuda.is_initialized()\n"
@@ -189,6 +190,6 @@ def test_an_audit_computes_on_a_gpu(tmp_path: Path) -> None:
     cell = {"cell_type": "code", "source": source, "execution_count": 1, "outputs": outputs}
     (tmp_path / "a.ipynb").write_text(json.dumps({"cells": [cell], "nbformat": 4}))
 
-    audit = audit_submission(tmp_path, AuditSettings(device="cuda"))
+    audit = audit_submission(tmp_path, AuditSettings(HOMEWORK, device="cuda"))
 
     assert audit.notebooks[0].cells[0].verdict == "same"

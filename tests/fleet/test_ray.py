@@ -65,7 +65,7 @@ def test_a_class_survives_the_loss_of_a_node(tmp_path: Path, small_rubric: Path)
     ended: list[str] = []
 
     def pool(jobs: Iterable[Job]) -> Iterator[Ended]:
-        settings = RaySettings(nodes.address, workers=1, most_in_flight=3)
+        settings = RaySettings(HOMEWORK.package, nodes.address, workers=1, most_in_flight=3)
         for item in grade_on_ray(jobs, settings, on_submitted=in_flight.append):
             ended.append(item.job.key)
             if len(ended) == 2:
@@ -101,7 +101,7 @@ def test_a_node_with_other_sources_refuses(tmp_path: Path, small_rubric: Path) -
         original = module.secret_digest
         module.secret_digest = lambda path: "the secret of another machine"  # type: ignore[assignment]
         try:
-            yield from grade_on_ray(jobs, RaySettings(nodes.address, workers=1))
+            yield from grade_on_ray(jobs, RaySettings(HOMEWORK.package, nodes.address, workers=1))
         finally:
             module.secret_digest = original
 

@@ -29,8 +29,9 @@ def main() -> None:
     work = Path(sys.argv[1])
     sweep.become_subreaper()  # whatever a grader leaves alive becomes ours to count
     pipeline.worker_tasks(HOMEWORK)
-    for library in pipeline.METALEARNING_LIBRARIES:
-        importlib.import_module(library)
+    for part in HOMEWORK.parts:
+        for library in part.libraries:
+            importlib.import_module(library)
     mine, servers = int(sys.argv[2]), int(sys.argv[3])
     for job in json.loads((work / "jobs.json").read_text())[mine::servers]:
         print(json.dumps(graded(job, work)), flush=True)

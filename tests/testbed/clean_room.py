@@ -78,7 +78,7 @@ def lay_out(room: Path) -> None:
     """Put into the room what the platform puts there: the autograder's zip, run_autograder, a submission."""
     autograder = room / "autograder"
     shutil.rmtree(autograder, ignore_errors=True)
-    for name, file in _contents(HOMEWORK.rubric):
+    for name, file in _contents(HOMEWORK, HOMEWORK.rubric):
         place = autograder / "source" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, place)

@@ -12,32 +12,34 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 
+from grader.pipeline.homework import Part
 from grader.rubric import Question
-from grader.trust.cases import Changes, half_questions
+from grader.trust.cases import Changes, questions_of
+from homework.homework import HOMEWORK
 
 _COPY = "utils_classification_copypaste.py"
 _COPY_CHECK = "meta_learning_classification.output"
 Definitions = Mapping[str, frozenset[str]]
 
 
-def affected_checks(changes: Changes, *, meta: bool) -> frozenset[str]:
-    """Return the checks of a half whose functions, or anything that they reach, the changes touch."""
-    before, after = _solved_files(meta), _files(changes, meta=meta)
+def affected_checks(changes: Changes, part: Part) -> frozenset[str]:
+    """Return the checks of a part whose functions, or anything that they reach, the changes touch."""
+    before, after = _solved_files(part), _files(changes, part)
     return frozenset(
         question.check
-        for question in half_questions(meta=meta)
+        for question in questions_of(HOMEWORK, part)
         if _reached(before, question) != _reached(after, question)
     )
 
 
 @cache
-def _solved_files(meta: bool) -> Mapping[str, Definitions]:
-    return _files(Changes(), meta=meta)
+def _solved_files(part: Part) -> Mapping[str, Definitions]:
+    return _files(Changes(), part)
 
 
-def _files(changes: Changes, *, meta: bool) -> Mapping[str, Definitions]:
+def _files(changes: Changes, part: Part) -> Mapping[str, Definitions]:
     """Return the definitions of each file by name; a method is called Class.method."""
-    files = changes.meta_files() if meta else changes.vision_files()
+    files = changes.files_of(part)
     texts = {
         name: "\n".join(_code_cells(data)) if name.endswith(".ipynb") else data.decode() for name, data in files.items()
     }

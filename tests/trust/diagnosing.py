@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.trust.cases import Changes, half_questions
+from grader.trust.cases import Changes, parts_of, questions_of
 from grader.trust.harness import Bench
 from grader.trust.rewrite import rewritten_files
 from grader.trust.wrong import changes_by_hand, wrong_changes
 from homework.homework import HOMEWORK
-from homework.misconceptions import CATALOGUE
+from tests.known import CATALOGUE
 
 WAYS = ("rewritten", "by hand")
 
@@ -61,14 +61,14 @@ def diagnosed(bench: Bench, names: Iterable[str], way: str) -> list[Diagnosed]:
 def _diagnosed(bench: Bench, folder: Path, name: str, way: str) -> Diagnosed:
     changes = cases_of(way)[name]
     entry = next(entry for entry in CATALOGUE if entry.id == name)
-    meta = bool(changes.modules or changes.notebooks)
-    changes.write(folder, vision=not meta, metalearning=meta)
+    (part,) = parts_of(HOMEWORK, changes)
+    changes.write(folder, [part])
     if way == "rewritten":
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
         for file, data in rewritten_files(files).items():
             (folder / file).write_bytes(data)
     smallest = [f"{entry.function}.{entry.aspects[-1]}", f"{entry.function}.{entry.aspects[0]}"]
-    asked = [question for question in half_questions(meta=meta) if question.check in smallest]
+    asked = [question for question in questions_of(HOMEWORK, part) if question.check in smallest]
     asked.sort(key=lambda question: smallest.index(question.check))
     found = bench.grade_folder(folder, asked[:1])
     named = frozenset(each for outcome in found.values() for each in outcome.diagnosis)

@@ -69,4 +69,4 @@ def test_a_case_with_a_slip_in_it_is_refused(tmp_path: Path, text: str, complain
     path.write_text(text, encoding="utf-8")
 
     with pytest.raises(StaffError, match=complaint):
-        read_case(path)
+        read_case(HOMEWORK, path)

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from grader.trust.affected import affected_checks
-from grader.trust.diagnosing import Diagnosed, cases_of, diagnosed
 
-from grader.trust.cases import Changes
+from grader.pipeline.homework import Part
+from grader.trust.cases import Changes, parts_of, questions_of
 from grader.trust.catalogue import WrongSubmission, right_variants, wrong_submissions
 from grader.trust.harness import Bench
 from grader.trust.rewrite import rewritten
 from grader.trust.wrong import wrong_changes
 from homework.homework import HOMEWORK
-from homework.misconceptions import CATALOGUE
-from tests.known import metalearning_questions, vision_questions
+from tests.known import CATALOGUE, VISION
+from tests.trust.affected import affected_checks
+from tests.trust.diagnosing import Diagnosed, cases_of, diagnosed
 
-META = frozenset(question.check for question in metalearning_questions())
-VISION = frozenset(question.check for question in vision_questions())
-WRONG = wrong_submissions(HOMEWORK)
+# Those whose diagnosis is known: one for each misconception.
+WRONG = [each for each in wrong_submissions(HOMEWORK) if each.hint_id]
 # Asked in an ordinary run: small ones, of each kind of edit.
 QUICK = {
     "unpatchify.transposed",
@@ -41,19 +40,20 @@ def bench() -> Iterator[Bench]:
 
 
 def test_every_misconception_has_its_submission() -> None:
-    """None is forgotten, each costs checks that there are, all of one half, and its own function's among them."""
+    """None is forgotten, each costs checks that there are, all of one part, and its own function's among them."""
     assert [each.id for each in WRONG] == [entry.id for entry in CATALOGUE]
     for wrong, entry in zip(WRONG, CATALOGUE, strict=True):
-        half = META if is_meta(wrong.changes) else VISION
+        part = {question.check for question in questions_of(HOMEWORK, part_of(wrong.changes))}
         assert wrong.fails, wrong.id
-        assert wrong.fails <= half, wrong.id
+        assert wrong.fails <= part, wrong.id
         assert any(check.rpartition(".")[0] == entry.function for check in wrong.fails), wrong.id
         assert any(check == f"{entry.function}.{aspect}" for check in wrong.fails for aspect in entry.aspects), wrong.id
 
 
-def is_meta(changes: Changes) -> bool:
-    """Whether changes are those of the meta-learning half."""
-    return bool(changes.modules or changes.notebooks)
+def part_of(changes: Changes) -> Part:
+    """Return the one part that changes are about."""
+    (part,) = parts_of(HOMEWORK, changes)
+    return part
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def is_meta(changes: Changes) -> bool:
 )
 def test_a_mistake_is_caught_in_exactly_its_questions(bench: Bench, wrong: WrongSubmission) -> None:
     """It fails what it must and nothing else, and the report names it and no other mistake."""
-    reached = affected_checks(wrong.changes, meta=is_meta(wrong.changes))
+    reached = affected_checks(wrong.changes, part_of(wrong.changes))
     assert wrong.fails <= reached
 
     found = bench.grade(wrong.changes, keep=lambda question: question.check in reached)
@@ -112,14 +112,14 @@ def test_a_change_reaches_what_calls_it_and_nothing_else() -> None:
     decoder = wrong_changes(HOMEWORK)["MaskedAutoEncoder.forward_decoder.last-token-dropped"][0]
     masking = wrong_changes(HOMEWORK)["random_masking.mask-inverted"][0]
 
-    assert {check.rpartition(".")[0] for check in affected_checks(decoder, meta=False)} == {
+    assert {check.rpartition(".")[0] for check in affected_checks(decoder, VISION)} == {
         "MaskedAutoEncoder.forward_decoder"
     }
-    assert {check.rpartition(".")[0] for check in affected_checks(masking, meta=False)} == {
+    assert {check.rpartition(".")[0] for check in affected_checks(masking, VISION)} == {
         "random_masking",
         "MaskedAutoEncoder.forward_encoder",
     }
-    assert affected_checks(Changes(), meta=False) == frozenset()
+    assert affected_checks(Changes(), VISION) == frozenset()
 
 
 def test_there_are_forty_right_variants_and_more() -> None:

@@ -200,7 +200,8 @@ def safe_pieces(name: str, *, depth: int) -> list[str] | None:
 
 
 def _is_wanted(name: str) -> bool:
-    is_metadata = name.rsplit("/", 1)[-1] == METADATA_FILE and name.count("/") <= 1
+    above, _, last = name.rpartition("/")
+    is_metadata = last == METADATA_FILE and "/" not in above and not above.startswith("submission_")
     return not name.endswith("/") and not is_junk(name) and (is_metadata or suffix_of(name) in _INTERESTING)
 
 

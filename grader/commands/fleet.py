@@ -14,6 +14,7 @@ from rich.table import Table
 from grader.commands.beforehand import require_roster, require_rubric
 from grader.commands.grade import choose_device
 from grader.errors import StaffError
+from grader.feedback.text import plain
 from grader.fleet.compare import COLUMNS, Comparison, compare_gradings, read_grading
 from grader.fleet.export import require_export
 from grader.fleet.nursery import Job
@@ -123,14 +124,24 @@ def _print_class(graded_class: GradedClass, console: Console) -> None:
         results = item.record.results
         points = f"{results['score']:g} / {possible_of(results):g}" if item.record.status == GRADED else ""
         reason = f": {item.record.reason}" if item.record.reason else ""
-        table.add_row(escape(item.entry.id), escape(names[item.entry.id]), points, escape(item.record.status + reason))
+        table.add_row(_shown(item.entry.id), _shown(names[item.entry.id]), points, _shown(item.record.status + reason))
     console.print(table)
     if len(graded_class.graded) > _SHOWN:
         console.print(f"… and {len(graded_class.graded) - _SHOWN} more: see grades_gradescope.csv.")
+    notes = [(item.entry.id, note) for item in graded_class.graded for note in item.entry.notes]
+    for entry, note in notes[:_SHOWN]:
+        console.print(f"{_shown(entry)}: {_shown(note)}", highlight=False)
+    if len(notes) > _SHOWN:
+        console.print(f"… and {len(notes) - _SHOWN} more notes: see report.html.")
     counts: dict[str, int] = {}
     for item in graded_class.graded:
         counts[item.record.status] = counts.get(item.record.status, 0) + 1
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()), highlight=False)
+
+
+def _shown(text: str) -> str:
+    """Return a text that people chose, such as a name, for the terminal: no control characters, no markup."""
+    return escape(plain(text))
 
 
 def run_diff(old: Path, new: Path, csv_file: Path | None) -> None:
@@ -161,8 +172,8 @@ def _print_changes(comparison: Comparison, console: Console) -> None:
         table.add_column(column, justify="right" if column in ("Before", "After", "Change") else "left")
     for change in comparison.changes:
         before, after = ("" if value is None else f"{value:g}" for value in (change.before, change.after))
-        names = (escape(change.submission), escape(change.who), change.number)
-        table.add_row(*names, before, after, f"{change.points:+g}", escape(change.why))
+        names = (_shown(change.submission), _shown(change.who), _shown(change.number))
+        table.add_row(*names, before, after, f"{change.points:+g}", _shown(change.why))
     if comparison.changes:
         console.print(table)
     console.print(
@@ -172,4 +183,4 @@ def _print_changes(comparison: Comparison, console: Console) -> None:
     )
     for where, alone in (("old", comparison.only_old), ("new", comparison.only_new)):
         if alone:
-            console.print(f"Only in the {where} one: {escape(', '.join(alone))}", highlight=False)
+            console.print(f"Only in the {where} one: {', '.join(map(_shown, alone))}", highlight=False)

@@ -7,10 +7,11 @@ import hmac
 import importlib.util
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ _MEND_BOTH = (
 )
 
 
+_PLACE = re.compile(r"\((cell \d{1,6}), line ")
 _NOT_COMPARABLE = "What your code returned could not be compared with the right answer."
 _LOOK_AT_SHAPES = (
     "Print the shape and the dtype of what is returned, and compare them with what the docstring asks for."
@@ -167,8 +169,9 @@ class Asker:
         if outcome.ending is not Ending.ANSWERED or message is None:
             return ended_early(outcome.ending.name, outcome.detail)
         if message.kind == task.FAILURE:
-            not_run = self.intake.parts[check.part].not_run
-            return explain_failure(message.meta, function=check.function, not_run=not_run)
+            code = self.intake.parts[check.part]
+            told = with_labels(message.meta, code.labels(check.wanted))
+            return explain_failure(told, function=check.function, not_run=code.not_run)
         if message.kind != task.ANSWER:
             return ended_early(Ending.BAD_ANSWER.name, "")
         # What a run with our helpers gave says something about their answers: it is judged and no more.
@@ -296,6 +299,29 @@ def judge_answers(
         except Exception:  # as above; the verdict stands without a name for the mistake
             logger.exception("%s: no known mistake could be looked for", check.key)
             return evidence, ()
+
+
+def with_labels(failure: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Return a failure's facts with the labels that people know in place of neutral ones.
+
+    Args:
+        failure: what a worker sent, so anything.
+        labels: neutral label -> label for people.
+    """
+    told = dict(failure)
+    frames, cause, message = (failure.get(name) for name in ("where", "cause", "message"))
+    if isinstance(frames, list):
+        told["where"] = [
+            {**frame, "label": labels.get(str(frame.get("label")), frame.get("label"))}
+            for frame in frames
+            if isinstance(frame, dict)
+        ]
+    if isinstance(cause, dict) and "cause" not in cause:  # one below the other is all that there is
+        told["cause"] = with_labels(cause, labels)
+    if isinstance(message, str):  # a SyntaxError ends in "(<label>, line 3)"
+        told["message"] = _PLACE.sub(lambda found: f"({labels.get(found[1], found[1])}, line ", message)
+    return told
 
 
 def _near(code: Code, name: str) -> str | None:

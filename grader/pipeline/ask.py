@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 import torch
 
+from grader.checks.drawing import KEY_BYTES, generator_from
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
 from grader.intake.report import Code, Intake
@@ -216,7 +217,7 @@ class Asker:
     def generator(self, purpose: str) -> torch.Generator:
         """Return the source of hidden inputs for a purpose: the same for the same code, unknown without the secret."""
         digest = hmac.new(self.secret, purpose.encode(), hashlib.sha256).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        return generator_from(digest[:KEY_BYTES])
 
     def _unavailable(self, check: Check) -> Evidence | None:
         """Return evidence where the function itself is not there to be asked."""

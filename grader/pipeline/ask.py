@@ -6,15 +6,17 @@ import hashlib
 import hmac
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 
 from grader.checks.diagnosis import KnownMistakes, diagnose
+from grader.checks.drawing import KEY_BYTES, generator_from
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.checks.lending import Lending
 from grader.checks.misconceptions import Misconception
@@ -42,6 +44,7 @@ _MEND_BOTH = (
 )
 
 
+_PLACE = re.compile(r"\((cell \d{1,6}), line ")
 _NOT_COMPARABLE = "What your code returned could not be compared with the right answer."
 _LOOK_AT_SHAPES = (
     "Print the shape and the dtype of what is returned, and compare them with what the docstring asks for."
@@ -185,8 +188,9 @@ class Asker:
         if outcome.ending is not Ending.ANSWERED or message is None:
             return ended_early(outcome.ending.name, outcome.detail)
         if message.kind == task.FAILURE:
-            not_run = self.intake.parts[check.part].not_run
-            return explain_failure(message.meta, function=check.function, not_run=not_run)
+            code = self.intake.parts[check.part]
+            told = with_labels(message.meta, code.labels(check.wanted))
+            return explain_failure(told, function=check.function, not_run=code.not_run)
         if message.kind != task.ANSWER:
             return ended_early(Ending.BAD_ANSWER.name, "")
         # What a run with our helpers gave says something about their answers: it is judged and no more.
@@ -240,7 +244,7 @@ class Asker:
     def generator(self, purpose: str) -> torch.Generator:
         """Return the source of hidden inputs for a purpose: the same for the same code, unknown without the secret."""
         digest = hmac.new(self.secret, purpose.encode(), hashlib.sha256).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        return generator_from(digest[:KEY_BYTES])
 
     def _unavailable(self, check: Check) -> Evidence | None:
         """Return evidence where the function itself is not there to be asked."""
@@ -304,6 +308,29 @@ def judge_answers(
         except Exception:  # as above; the verdict stands without a name for the mistake
             logger.exception("%s: no known mistake could be looked for", check.key)
             return evidence, ()
+
+
+def with_labels(failure: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Return a failure's facts with the labels that people know in place of neutral ones.
+
+    Args:
+        failure: what a worker sent, so anything.
+        labels: neutral label -> label for people.
+    """
+    told = dict(failure)
+    frames, cause, message = (failure.get(name) for name in ("where", "cause", "message"))
+    if isinstance(frames, list):
+        told["where"] = [
+            {**frame, "label": labels.get(str(frame.get("label")), frame.get("label"))}
+            for frame in frames
+            if isinstance(frame, dict)
+        ]
+    if isinstance(cause, dict) and "cause" not in cause:  # one below the other is all that there is
+        told["cause"] = with_labels(cause, labels)
+    if isinstance(message, str):  # a SyntaxError ends in "(<label>, line 3)"
+        told["message"] = _PLACE.sub(lambda found: f"({labels.get(found[1], found[1])}, line ", message)
+    return told
 
 
 def _near(code: Code, name: str) -> str | None:

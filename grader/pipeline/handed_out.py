@@ -23,9 +23,9 @@ def _given_code(homework: Homework) -> Code:
 def given_request(homework: Homework, part: str) -> dict[str, object]:
     """Return what a worker needs to define the names that are handed out with a part of the homework, as JSON."""
     if not homework.given_in or homework.group_of(homework.given_in).name != part:
-        return Code((), {}, {}, {}, {}).as_request((), {})
+        return Code((), {}, {}, {}, {}).as_request((), {}, called="template cell")
     code = _given_code(homework)
-    return code.as_request(code.plans, {})
+    return code.as_request(code.plans, {}, called="template cell")
 
 
 def given_modules(homework: Homework) -> dict[str, str]:

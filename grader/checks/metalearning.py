@@ -19,7 +19,7 @@ from grader.checks.metalearning_lending import (
     summarised,
     test_errors,
 )
-from grader.checks.metalearning_runs import RUN_CHECKS
+from grader.checks.metalearning_runs import OWN_POINTS, RUN_CHECKS
 from grader.checks.metalearning_theory import THEORY_CHECKS, numbers
 from grader.verdicts import Evidence, failed, passed
 from grader.wire import Array, Arrays
@@ -163,7 +163,6 @@ def _update_finding(check: Check, case: Case, answer: CaseAnswer, name: str, pre
 
 _OF_WEIGHTS = "gradient/feature_weights_t"
 _LOSS, _SLOPES = ("loss",), ("gradient/w_t", _OF_WEIGHTS)
-OWN_POINTS = "Points are better drawn with `generate_x`: then every number could be compared."
 _UPDATE_SHOWN = {
     "loss": "The loss",
     "gradient/w_t": "The gradient of `w_t`",

@@ -21,7 +21,7 @@ from homework.checks.metalearning_lending import (
     summarised,
     test_errors,
 )
-from homework.checks.metalearning_runs import RUN_CHECKS
+from homework.checks.metalearning_runs import OWN_POINTS, RUN_CHECKS
 from homework.checks.metalearning_theory import THEORY_CHECKS, numbers
 from homework.checks.reference import CALIBRATION
 from homework.contract import CONTRACT
@@ -165,7 +165,6 @@ def _update_finding(check: Check, case: Case, answer: CaseAnswer, name: str, pre
 
 _OF_WEIGHTS = "gradient/feature_weights_t"
 _LOSS, _SLOPES = ("loss",), ("gradient/w_t", _OF_WEIGHTS)
-OWN_POINTS = "Points are better drawn with `generate_x`: then every number could be compared."
 _UPDATE_SHOWN = {
     "loss": "The loss",
     "gradient/w_t": "The gradient of `w_t`",

@@ -10,7 +10,9 @@ Shapes: n points, d features, T tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,7 +61,7 @@ def meta_update_classification(case: Case) -> Result:
         loss = present(call_with_either(function, (w_t, weights), _in_single, arguments), _UPDATE)
         return scalar(loss)
 
-    with _Replaced(case.student, "generate_x", hidden):
+    with _instead_of_uniform(hidden), _Replaced(case.student, "generate_x", hidden):
         loss = loss_of(len(points))
     if not hidden.asked:
         loss = loss_of(settings["many"]) / settings["many"]
@@ -106,7 +108,8 @@ def run(case: Case) -> Result:
     Call a whole meta-learning function with a small params_dict.
 
     Outputs: "path", the feature weights as they changed, (rows, d); "w_t", the coefficients of the first task that the
-    meta update was asked about, (d,), where it was asked; "hidden", whether hidden points were taken wherever it drew.
+    meta update was asked about, (d,), where it was asked; "updates", how often it was asked; "hidden", whether hidden
+    points were taken in every iteration.
     """
     settings = case.settings
     recorder = _Recorder(settings["params"]["d"])
@@ -120,12 +123,15 @@ def run(case: Case) -> Result:
     for name in settings["updates"]:
         case.student.wrap(name, recorder.watch)
     params = {**settings["params"], "k_idx": np.array(settings["params"]["k_idx"])}
-    returned = asked_for(case.student, settings["function"])(params)
+    with _instead_of_uniform(hidden):
+        returned = asked_for(case.student, settings["function"])(params)
     if (path := recorder.path(returned)) is None:
         raise UnusableValue(
             settings["function"], "learned feature weights expected", "none, neither shown nor returned"
         )
-    outputs: dict[str, Any] = {"path": path, "hidden": float(hidden.asked == set(hidden.points))}
+    least = int(params.get("num_iterations", 1))
+    taken = all(hidden.asked[n] >= least for n in hidden.points)
+    outputs: dict[str, Any] = {"path": path, "hidden": float(taken), "updates": float(recorder.updates)}
     if recorder.coefficients is not None:
         outputs["w_t"] = recorder.coefficients
     return Result(outputs)
@@ -148,18 +154,36 @@ class _HiddenPoints:
 
     def __init__(self, point_sets: Sequence[Array]) -> None:
         self.points = {len(points): points for points in point_sets}
-        self.asked: set[int] = set()
+        self.asked: Counter[int] = Counter()
+        self._draw = np.random.uniform
 
     def __call__(self, n: int, x_type: str = "uniform_random", x_low: float = -1, x_high: float = 1) -> Array:
         n = int(n)
         if x_type == "grid":
             # A grid has nothing to hide. Its points count as taken, or a run on grids would never do without chance.
-            self.asked |= {n} & set(self.points)
+            self.asked[n] += 1
             return np.linspace(x_low, x_high, n, endpoint=False)
         if n in self.points:
-            self.asked.add(n)
+            self.asked[n] += 1
             return self.points[n].copy()
-        return np.sort(np.random.uniform(x_low, x_high, n))
+        return np.sort(self._draw(x_low, x_high, n))
+
+
+@contextlib.contextmanager
+def _instead_of_uniform(hidden: _HiddenPoints) -> Iterator[None]:
+    """Hand out hidden points also where np.random.uniform is asked for so many on [-1, 1), which is what they are."""
+    draw = np.random.uniform
+
+    def uniform(low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+        n = size[0] if isinstance(size, tuple) and len(size) == 1 else size
+        whole = isinstance(n, (int, np.integer)) and np.ndim(low) == np.ndim(high) == 0
+        return hidden(n) if whole and n in hidden.points and (low, high) == (-1, 1) else draw(low, high, size)
+
+    np.random.uniform = uniform
+    try:
+        yield
+    finally:
+        np.random.uniform = draw
 
 
 def _of_task(k_val: Array) -> Callable[[Any], Any]:
@@ -190,6 +214,7 @@ class _Recorder:
 
     def __init__(self, d: int) -> None:
         self.coefficients: Array | None = None
+        self.updates = 0
         self._d = d
         self._updated: list[Array] = []
         self._shown: list[Array] = []
@@ -199,6 +224,7 @@ class _Recorder:
         """Return a meta update that is the given one, and whose first two arguments are seen."""
 
         def watched(*args: Any, **kwargs: Any) -> Any:
+            self.updates += 1
             w_t, weights = (
                 self._vector(kwargs.get(name, args[place] if place < len(args) else None))
                 for place, name in enumerate(("w_t", "feature_weights_t"))

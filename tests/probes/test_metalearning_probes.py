@@ -119,7 +119,20 @@ def test_hidden_points_are_handed_out(where: str) -> None:
     assert found["hidden"] == 1
 
 
-@pytest.mark.parametrize("points", ["np.random.uniform(-1, 1, n)", "generate_x(n + 1, 'uniform_random')[:n]"])
+@pytest.mark.parametrize("points", ["np.random.uniform(-1, 1, n)", "np.random.uniform(high=1, low=-1, size=(n,))"])
+def test_hidden_points_are_handed_out_for_uniform_ones_too(points: str) -> None:
+    """Who writes generate_x out takes the hidden points, and NumPy's own function is back afterwards."""
+    source = f"import numpy as np\n{SIGNATURE} return sum({points}) * w[0] + 0 * np.random.uniform(size=n)[0]"
+    before = np.random.uniform
+
+    found = answer("meta_update_classification", source, UPDATE, settings=UPDATE_SETTINGS)
+
+    assert float(found["loss"]) == pytest.approx(0.7)
+    assert found["hidden"] == 1
+    assert np.random.uniform is before
+
+
+@pytest.mark.parametrize("points", ["np.random.default_rng(1).uniform(-1, 1, n)", "generate_x(n + 1, 'x')[:n]"])
 def test_own_points_bring_home_a_mean(points: str) -> None:
     """Where the hidden points were not taken, the loss is the mean over as many points as are asked for."""
     source = f"import numpy as np\nfrom utils import generate_x\n{SIGNATURE} return (2 + 0 * {points}).sum() * w[0]"
@@ -231,6 +244,24 @@ def test_the_first_tasks_coefficients_are_seen() -> None:
     source = f"{HELPERS}\ndef learn(params):\n    update(w[4], w[1]); update(w[3], w[2])"
 
     assert answer("meta_learning", source, {}, settings=RUN)["w_t"].tolist() == [4, 4, 4]
+
+
+def test_calls_of_the_update_are_counted() -> None:
+    """How often the meta update was asked says how many iterations there were."""
+    source = f"{HELPERS}\ndef learn(params):\n    for _ in range(6): update(w[0], w[1])"
+
+    assert answer("meta_learning", source, {}, settings=RUN)["updates"] == 6
+
+
+def test_hidden_points_have_to_be_taken_in_every_iteration() -> None:
+    """Points that are drawn once for all iterations are not fresh."""
+    source = f"{HELPERS}\ndef generate_x(n, kind): return None\ndef learn(params):\n    {{}}\n    return w[1]"
+    settings = {**RUN, "params": {**RUN["params"], "num_iterations": 3}}
+    inputs = {"inner_points": np.array([0.25, 0.5])}
+
+    for times, hidden in ((1, 0), (2, 0), (3, 1), (9, 1)):
+        code = source.format(f"for _ in range({times}): generate_x(2, 'uniform_random')")
+        assert answer("meta_learning", code, inputs, settings=settings)["hidden"] == hidden
 
 
 def test_a_run_without_weights_says_so() -> None:

@@ -84,7 +84,7 @@ def _do_homework(vision: NotebookNode, modules: Mapping[str, str]) -> _Homework:
     notebooks = {name: edit_notebook(solved_notebook(name), edits) for name, edits in META_NOTEBOOKS.items()}
     with ThreadPoolExecutor(1) as pool:
         meta_job = pool.submit(run_definition_cells, list(notebooks.values()), texts)
-        (shown,), written = run_definition_cells([vision], {"public_vectors.pt": vector_bytes()})
+        (shown,), written = run_definition_cells([vision], {**texts, "public_vectors.pt": vector_bytes()})
         meta_shown, _ = meta_job.result()
     used = {
         f"{name}.ipynb": notebook_bytes(with_outputs(notebook, outputs))

@@ -138,7 +138,9 @@ def check_submission(path: Path, *, functions: Collection[str] = PUBLIC.keys()) 
         judgements = []
         for function in functions:
             if question := asked.pop(f"{function}.output", None):
-                evidence, _ = asker.ask(_check(function, vectors), question.time_limit_s, unsound=frozenset())
+                check = _check(function, vectors)
+                unavailable = asker.unavailable(check)
+                evidence = unavailable or asker.examine(check, asker.prepare(check), question.time_limit_s)
                 judgements.append(Judgement(replace(question, visibility="visible"), evidence))
     wrong = {item.question.function for item in judgements if not item.evidence.passed}
     builds_on = {name: tuple(need for need in PUBLIC[name].needs if need in wrong) for name in wrong}

@@ -21,7 +21,8 @@ from typing import Any
 
 import yaml
 
-from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook
+from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes
+from homework.release.sources import solved_notebook
 
 CASES = Path(__file__).parents[1] / "tests" / "submissions"
 NOTEBOOK = "MAE_student.ipynb"

@@ -2,6 +2,7 @@
 Ten plain checks of the vision notebook, in the same words for every grader.
 
 Nine compare what a function returns, one compares a gradient. Inputs, parameters and expected values are drawn once
+from homework.release.sources import solved_notebook
 from our own exams and saved with torch; a check then is a few lines of Python that load its file, call and compare.
 """
 
@@ -19,7 +20,7 @@ import yaml
 
 from grader.checks.exam import Check
 from grader.checks.tensors import to_tensors
-from grader.release.notebooks import edit_notebook, notebook_bytes, solved_notebook
+from grader.release.notebooks import edit_notebook, notebook_bytes
 from homework.checks.vision import VISION_CHECKS
 from homework.homework import HOMEWORK
 from homework.release.submissions import EXAMPLE_MISTAKES

@@ -17,9 +17,10 @@ from grader.audit.findings import CHANGED, LOOK, findings_of
 from grader.audit.record import CellRecord, NotebookRecord
 from grader.audit.report import SCHEMA, as_json, as_markdown, write_audit
 from grader.audit.run import Audit, Settings, audit_submission
-from grader.release.notebooks import notebook_bytes, solved_notebook
+from grader.release.notebooks import notebook_bytes
 from grader.sandbox import landlock
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_notebook
 from homework.release.submissions import write_solved_submission
 
 ROOT = Path(__file__).parents[2]

@@ -24,8 +24,9 @@ from grader.fleet.pool import Ended, grade_locally
 from grader.fleet.record import GRADED, INFRASTRUCTURE, NOT_HANDED_IN, Records
 from grader.fleet.schedule import ClassSettings, GradedClass, grade_class, load_class
 from grader.pipeline.run import Settings, grade_submission
-from grader.release.notebooks import notebook_bytes, solved_notebook
+from grader.release.notebooks import notebook_bytes
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_notebook
 from tests.fleet.paper import write_rubric
 
 ROOT = Path(__file__).parents[2]

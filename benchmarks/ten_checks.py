@@ -2,7 +2,6 @@
 Ten plain checks of the vision notebook, in the same words for every grader.
 
 Nine compare what a function returns, one compares a gradient. Inputs, parameters and expected values are drawn once
-from homework.release.sources import solved_notebook
 from our own exams and saved with torch; a check then is a few lines of Python that load its file, call and compare.
 """
 
@@ -23,6 +22,7 @@ from grader.checks.tensors import to_tensors
 from grader.release.notebooks import edit_notebook, notebook_bytes
 from homework.checks.vision import VISION_CHECKS
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_notebook
 from homework.release.submissions import EXAMPLE_MISTAKES
 
 GRADIENT = "random_masking.gradient"

@@ -184,7 +184,7 @@ def _named_rooms(text: str, above: set[str]) -> set[str]:
         return above
     if text.startswith("nothing"):
         return set()
-    return {name if name == "reference" else f"grader.{name}" for name in text.split(", ")}
+    return {name if name in ("reference", "homework") else f"grader.{name}" for name in text.split(", ")}
 
 
 def loaded_by(module: str) -> set[str]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grader.pipeline.homework import Answers, CodeGroup, Homework, Part
-from grader.probes.task import Probes
 from homework.contract import CONTRACT, COPYPASTE, METALEARNING, VISION
 
 if TYPE_CHECKING:
     from grader.checks.exam import CaseAnswer, Check, Exam
+    from grader.probes.task import Probes
     from grader.verdicts import Evidence
 
 _FOLDER = Path(__file__).parent

@@ -16,7 +16,7 @@ from grader.verdicts import Picture, Verdict
 
 VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")
 FORMATS = ("text", "html", "simple_format", "md", "ansi")
-_PARTS = {"vision": "Masked autoencoders", "metalearning": "Meta-learning", "staff": "Questions of the staff"}
+_STAFF = {"staff": "Questions of the staff"}
 _NOT_GRADED = {Verdict.NOT_RUN.value, Verdict.INFRASTRUCTURE.value}
 _MOST_BYTES = 64 * 1024 * 1024
 
@@ -100,9 +100,13 @@ class Report:
     facts: tuple[tuple[str, str], ...] = ()
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path, titles: Mapping[str, str]) -> Report:
     """
     Read a results.json.
+
+    Args:
+        path: the file.
+        titles: of the homework's parts, by their names.
 
     Raises:
         StaffError: there is none, or it is something else.
@@ -112,7 +116,7 @@ def read_report(path: Path) -> Report:
     if not isinstance(tests, list) or ("tests" not in content and "score" not in content):
         raise _not_results(path, "it has neither tests nor a score")
     try:
-        entries = tuple(_entry(test, content) for test in tests)
+        entries = tuple(_entry(test, content, {**_STAFF, **titles}) for test in tests)
         score = _number(content, "score")
         facts = content.get("extra_data")
         return Report(
@@ -192,7 +196,7 @@ def _not_results(path: Path, problem: str) -> StaffError:
     )
 
 
-def _entry(test: object, content: Mapping[str, Any]) -> Entry:
+def _entry(test: object, content: Mapping[str, Any], titles: Mapping[str, str]) -> Entry:
     if not isinstance(test, dict):
         raise ValueError("one of its tests is not an object")
     extra = test.get("extra_data")
@@ -208,7 +212,7 @@ def _entry(test: object, content: Mapping[str, Any]) -> Entry:
         output_format=_choice(test, "output_format", FORMATS, _choice(content, "test_output_format", FORMATS, "text")),
         visibility=_choice(test, "visibility", VISIBILITIES, "visible"),
         state=_state(test, score, max_score, extra.get("verdict")),
-        part=_PARTS.get(str(extra.get("part")), ""),
+        part=titles.get(str(extra.get("part")), ""),
         pictures=pictures,
         broken_pictures=broken,
         facts=_test_facts(test, extra),

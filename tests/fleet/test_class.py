@@ -333,7 +333,7 @@ def test_a_class_is_as_its_submissions_graded_alone(real_class: Real, tmp_path: 
     settings, graded_class = real_class
     folder = graded_class.graded[2].entry.folder
     assert folder is not None
-    alone = Settings(homework=HOMEWORK, rubric=settings.rubric, out=tmp_path / "alone")
+    alone = Settings(homework=HOMEWORK, rubric=settings.rubric_file, out=tmp_path / "alone")
     grade_submission(folder, alone)
 
     content = json.loads((tmp_path / "alone" / "results.json").read_text())

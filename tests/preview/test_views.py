@@ -17,8 +17,11 @@ from grader.feedback.pictures import pictures_to_json
 from grader.preview.page import render_page
 from grader.preview.report import Submission, read_report, read_submission
 from grader.preview.views import Moment, Viewer, moment_of
+from homework.homework import HOMEWORK
 from tests.preview import samples
 from tests.preview.samples import SECRETS, STAFF_ONLY, pictures, question
+
+TITLES = {"vision": "Masked <autoencoders>"}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def write(path: Path, content: Any) -> Path:
 
 def page_of(content: Any, folder: Path, *, viewer: Viewer, moment: Moment = Moment.BEFORE_DUE) -> str:
     """Return a page of results."""
-    return render_page(read_report(write(folder / "results.json", content)), viewer=viewer, moment=moment)
+    return render_page(read_report(write(folder / "results.json", content), TITLES), viewer=viewer, moment=moment)
 
 
 def secrets_in(page: str, names: Sequence[str]) -> list[str]:
@@ -82,7 +85,7 @@ def test_a_students_page_holds_no_byte_of_what_is_hidden(
 def test_with_a_hidden_test_students_see_no_total(results: dict[str, Any], tmp_path: Path) -> None:
     """Neither the score nor the number of points that there are in all; what is shown sums what is seen."""
     page = page_of(results, tmp_path, viewer=Viewer.STUDENT, moment=Moment.PUBLISHED)
-    report = read_report(tmp_path / "results.json")
+    report = read_report(tmp_path / "results.json", TITLES)
 
     assert "The total is not shown" in page
     assert report.max_score == 104
@@ -133,8 +136,10 @@ def test_each_viewer_has_a_file(results: dict[str, Any], tmp_path: Path) -> None
     """By default two files beside the results; a single view goes where it is told to."""
     source = write(tmp_path / "results.json", results)
 
-    both = write_previews(source, out=None, metadata=None, moment="auto", view="both")
-    one = write_previews(source, out=tmp_path / "new" / "x.html", metadata=None, moment="auto", view="student")
+    both = write_previews(HOMEWORK, source, out=None, metadata=None, moment="auto", view="both")
+    one = write_previews(
+        HOMEWORK, source, out=tmp_path / "new" / "x.html", metadata=None, moment="auto", view="student"
+    )
 
     assert [path.name for path in both] == ["preview.student.html", "preview.staff.html"]
     assert one == [tmp_path / "new" / "x.html"]
@@ -145,7 +150,7 @@ def test_each_viewer_has_a_file(results: dict[str, Any], tmp_path: Path) -> None
 def test_metadata_names_the_submission(results: dict[str, Any], tmp_path: Path) -> None:
     """Title, people and times, escaped; the address of a student's mail stays out."""
     source, metadata = write(tmp_path / "results.json", results), write(tmp_path / "metadata.json", METADATA)
-    (path,) = write_previews(source, out=tmp_path / "x.html", metadata=metadata, moment="auto", view="staff")
+    (path,) = write_previews(HOMEWORK, source, out=tmp_path / "x.html", metadata=metadata, moment="auto", view="staff")
     page = path.read_text(encoding="utf-8")
 
     assert "<h1>Homework &lt;9&gt;</h1>" in page
@@ -201,7 +206,7 @@ def test_what_is_no_results_file_is_said_in_two_sentences(tmp_path: Path, conten
     path.write_bytes(content)
 
     with pytest.raises(StaffError) as error:
-        read_report(path)
+        read_report(path, TITLES)
 
     assert happened in error.value.happened
     assert str(path) in error.value.happened
@@ -210,7 +215,7 @@ def test_what_is_no_results_file_is_said_in_two_sentences(tmp_path: Path, conten
 
 def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     """For results and for metadata, with a file that is something else besides."""
-    for read in (read_report, read_submission):
+    for read in (lambda path: read_report(path, TITLES), read_submission):
         with pytest.raises(StaffError, match="cannot be read"):
             read(tmp_path / "nothing.json")
     with pytest.raises(StaffError, match="it has no assignment"):
@@ -268,10 +273,19 @@ def test_text_that_no_file_can_hold_does_no_harm(tmp_path: Path) -> None:
     content = {"tests": [question(odd, odd, 0, 1, output=odd, tags=[odd], extra={"pictures": [picture]})]}
 
     written = write_previews(
-        write(tmp_path / "results.json", content), out=None, metadata=None, moment="auto", view="both"
+        HOMEWORK, write(tmp_path / "results.json", content), out=None, metadata=None, moment="auto", view="both"
     )
 
     assert all(path.read_text(encoding="utf-8").count("<figure>") == 1 for path in written)
+
+
+def test_parts_have_the_titles_of_the_homework(visible_results: dict[str, Any], tmp_path: Path) -> None:
+    """In the order of the report and escaped; a part that the homework has no title for is not named."""
+    page = page_of(visible_results, tmp_path, viewer=Viewer.STUDENT)
+
+    assert "Masked &lt;autoencoders&gt;" in page
+    assert "Meta-learning" not in page
+    assert "Questions" in page
 
 
 def test_the_command_writes_both_pages(results: dict[str, Any], tmp_path: Path) -> None:
@@ -285,6 +299,7 @@ def test_the_command_writes_both_pages(results: dict[str, Any], tmp_path: Path) 
     )
 
     assert (written.exit_code, later.exit_code) == (0, 0)
+    assert "Masked autoencoders" in (tmp_path / "x.html").read_text(encoding="utf-8")
     assert written.output.count("Written:") == 2
     assert "secret-published-name" not in (tmp_path / "preview.student.html").read_text(encoding="utf-8")
     assert "secret-published-name" in (tmp_path / "x.html").read_text(encoding="utf-8")

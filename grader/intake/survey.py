@@ -138,19 +138,28 @@ def _by_short_paths(loose: Sequence[Held], packed: Sequence[Held], archives: Col
     """
     Return all files, those out of archives as if these had been unpacked where they lie.
 
-    Where two files would have the same path then, those out of archives keep the archive's name in it.
+    Where two files would have the same path then, the outer one gets it, and the other one keeps its archive's name.
     """
-    short = [_without(held.path, archives) for held in packed]
-    claims = Counter([*(held.path for held in loose), *short])
-    return [
-        *loose,
-        *(replace(held, path=path) if claims[path] == 1 else held for held, path in zip(packed, short, strict=True)),
-    ]
+    found = list(loose)
+    taken = {held.path for held in loose}
+    for level in sorted({held.nesting for held in packed}):
+        files = [held for held in packed if held.nesting == level]
+        forms = [[_without(held.path, archives, keep=keep) for held in files] for keep in (0, 1)]
+        counts = [Counter(form) for form in forms]
+        for index, held in enumerate(files):
+            fitting = (form[index] for form, count in zip(forms, counts, strict=True) if count[form[index]] == 1)
+            path = next((path for path in fitting if path not in taken), held.path)
+            found.append(replace(held, path=path))
+        taken |= {held.path for held in found}
+    return found
 
 
-def _without(path: str, archives: Collection[str]) -> str:
+def _without(path: str, archives: Collection[str], *, keep: int) -> str:
+    """Return a path without the names of the archives in it but for the `keep` innermost ones."""
     pieces = path.split("/")
-    return "/".join(piece for count, piece in enumerate(pieces, 1) if "/".join(pieces[:count]) not in archives)
+    places = [count for count in range(1, len(pieces)) if "/".join(pieces[:count]) in archives]
+    dropped = set(places[: len(places) - keep])
+    return "/".join(piece for count, piece in enumerate(pieces, 1) if count not in dropped)
 
 
 def _affordable(modules: dict[str, str], parts: Mapping[str, Any], notes: list[Note]) -> dict[str, str]:

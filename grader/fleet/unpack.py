@@ -180,8 +180,13 @@ class _Taker:
 
 
 def _is_wanted(path: str) -> bool:
-    is_metadata = path.rsplit("/", 1)[-1] == METADATA_FILE and path.count("/") <= 1
-    return is_metadata or (not is_junk(path) and kind_by_name(path) is not Kind.OTHER)
+    return _may_be_the_list(path) or (not is_junk(path) and kind_by_name(path) is not Kind.OTHER)
+
+
+def _may_be_the_list(path: str) -> bool:
+    """Whether a path is that of the export's own list, at its root or in its one wrapper; never in a submission."""
+    above, _, last = path.rpartition("/")
+    return last == METADATA_FILE and "/" not in above and not above.startswith("submission_")
 
 
 def _reason(why: object) -> str:
@@ -217,8 +222,7 @@ def _send_member(member: Member, chunks: Iterator[bytes], home: _Home) -> None:
     """Send a file home, if its first bytes say that it is of a kind that grading looks at."""
     try:
         first = next(chunks, b"")
-        is_metadata = member.path.rsplit("/", 1)[-1] == METADATA_FILE
-        if not is_metadata and kind_of(member.path, first[:HEAD_BYTES]) is Kind.OTHER:
+        if not _may_be_the_list(member.path) and kind_of(member.path, first[:HEAD_BYTES]) is Kind.OTHER:
             return
         if not home.asks("member", name=member.name):
             return

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grader.intake.caps import DEFAULT_CAPS, Caps
-from grader.intake.choose import TEMPLATES, choose_tensors, handed_out, likelihood
+from grader.intake.choose import choose_tensors, handed_out, likelihood
 from grader.intake.documents import Document, read_documents
 from grader.intake.duplicates import one_for_each_place
 from grader.intake.holdings import Held, Places, Rank, bare_stem
@@ -29,27 +29,33 @@ from grader.wire import Message
 
 Bytes = npt.NDArray[np.uint8]
 
+Names = Mapping[str, Sequence[str]]
 
-def ask(files: Mapping[str, Bytes], wanted: Mapping[str, Sequence[str]]) -> Message:
+
+def ask(files: Mapping[str, Bytes], wanted: Names, templates: Names) -> Message:
     """
-    Return the question that `answer` answers: the files' bytes and the wanted names of each part (trusted
-    side).
+    Return the question that `answer` answers: the files' bytes, the wanted names of each part, and the files that are
+    handed out for it (trusted side).
     """
-    meta = {"paths": list(files), "wanted": {part: list(names) for part, names in wanted.items()}}
+    meta = {"paths": list(files), "wanted": _as_lists(wanted), "templates": _as_lists(templates)}
     return Message("files", meta, {str(index): data for index, data in enumerate(files.values())})
+
+
+def _as_lists(names: Names) -> dict[str, list[str]]:
+    return {part: list(each) for part, each in names.items()}
 
 
 def answer(message: Message) -> Message:
     """Return the survey of the files in a message from `ask` (worker side)."""
     files = {path: message.arrays[str(index)].data for index, path in enumerate(message.meta["paths"])}
-    return survey(files, message.meta["wanted"])
+    return survey(files, message.meta["wanted"], message.meta["templates"])
 
 
 def survey(
     files: Mapping[str, bytes | memoryview],
-    wanted: Mapping[str, Sequence[str]],
+    wanted: Names,
+    templates: Names,
     *,
-    templates: Mapping[str, Sequence[str]] = TEMPLATES,
     caps: Caps = DEFAULT_CAPS,
 ) -> Message:
     """

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from grader.checks.convergence import CONVERGENCE_CHECKS
 from grader.checks.exam import Check, Exam
-from grader.checks.metalearning import METALEARNING_CHECKS
-from grader.checks.vision import VISION_CHECKS
 from grader.errors import StaffError
 from grader.feedback.words import Judgement
 from grader.intake.report import Intake, fingerprint
 from grader.pipeline.ask import NOTHING_AHEAD, Ahead, Asker, Begun
-from grader.pipeline.claims import ACCURACIES_CLAIM, OUTPUTS_CLAIM, Claims
-from grader.pipeline.completion import COMPLETIONS, Completion, judge_completion
-from grader.pipeline.saved_model import SAVED_MODEL, judge_saved_model
+from grader.pipeline.homework import Answers, Homework
 from grader.pipeline.staff import judge_staff_tests
 from grader.rubric import Question, Rubric
 from grader.sandbox.host import Running, Sandbox
 from grader.verdicts import Evidence, Verdict
 
-CHECKS = {check.key: check for check in (*VISION_CHECKS, *CONVERGENCE_CHECKS, *METALEARNING_CHECKS)}
-KNOWN_CHECKS = frozenset({*CHECKS, OUTPUTS_CLAIM, ACCURACIES_CLAIM, SAVED_MODEL, *COMPLETIONS})
 
-# Judges what was handed in as it lies there, within some seconds: no function of the student's is examined.
-Inspection = Callable[[float], Evidence]
-
-
-def wanted_names() -> dict[str, tuple[str, ...]]:
+def wanted_names(answers: Answers) -> dict[str, tuple[str, ...]]:
     """Return, for each part of the homework, the names that intake should look for."""
     names: dict[str, dict[str, None]] = {}
-    for check in CHECKS.values():
+    for check in answers.checks:
         part = names.setdefault(check.part, {})
         part.update(dict.fromkeys((*check.wanted, check.function)))
     return {part: tuple(found) for part, found in names.items()}
 
 
-def check_rubric(rubric: Rubric) -> None:
+def check_rubric(rubric: Rubric, answers: Answers) -> None:
     """
     Make sure that every question of a rubric can be asked.
 
@@ -47,7 +35,7 @@ def check_rubric(rubric: Rubric) -> None:
         StaffError: it names a check that there is not.
     """
     for question in rubric.questions:
-        if question.check not in KNOWN_CHECKS:
+        if question.check not in answers.known:
             raise StaffError(
                 happened=f"Question {question.number} of the rubric names the check {question.check!r}, "
                 "which there is not.",
@@ -60,17 +48,21 @@ class Questions:
     Judges the questions of one submission; what went wrong before decides what may be lent later.
 
     Args:
+        homework: what is graded.
+        answers: its trusted side.
         sandbox: where student code runs.
         intake: what was handed in.
         secret: bytes from which hidden inputs are drawn, together with the submission's code.
         device: "cpu" or "cuda".
         memory_mib: address space for each worker.
         given_modules: source of the modules that are handed out.
-        cifar10: the folder to which CIFAR-10 was unpacked, or None.
+        data_set: the folder with the homework's data set, or None.
     """
 
     def __init__(
         self,
+        homework: Homework,
+        answers: Answers,
         sandbox: Sandbox,
         intake: Intake,
         *,
@@ -78,17 +70,13 @@ class Questions:
         device: str,
         memory_mib: int,
         given_modules: Mapping[str, str] | None = None,
-        cifar10: Path | None = None,
+        data_set: Path | None = None,
     ) -> None:
         # The same code in another packing gets the same inputs, so the same submission gets the same result.
-        self._asker = Asker(sandbox, intake, secret + fingerprint(intake), device, memory_mib, given_modules or {})
-        claims = Claims(self._asker, cifar10)
-        self._inspections: dict[str, Inspection] = {
-            OUTPUTS_CLAIM: claims.judge_outputs,
-            ACCURACIES_CLAIM: claims.judge_accuracies,
-            SAVED_MODEL: partial(judge_saved_model, self._asker),
-            **{key: partial(_inspect_runs, completion, intake) for key, completion in COMPLETIONS.items()},
-        }
+        secret += fingerprint(intake)
+        self._asker = Asker(homework, sandbox, intake, secret, device, memory_mib, given_modules or {}, answers)
+        self._checks = answers.by_key
+        self._inspections = answers.inspections(self._asker, data_set)
         self._exams: dict[str, Exam] = {}  # check -> what will be asked, of those that were prepared
         self._running: dict[str, tuple[Exam, Running]] = {}  # check -> what is asked, of those that were begun
         self._sound: dict[str, bool] = {}  # function -> nothing was found wrong with it, without our help
@@ -97,7 +85,7 @@ class Questions:
 
     def prepare(self, question: Question) -> None:
         """Draw the inputs of a question that is asked later, and compute the answers, where it has any."""
-        check = CHECKS.get(question.check)
+        check = self._checks.get(question.check)
         if check is None or check.after or check.key in self._exams or check.key in self._running:
             return
         exam = self._asker.prepare(check)
@@ -109,7 +97,7 @@ class Questions:
         self.prepare(question)
         exam = self._exams.pop(question.check, None)
         if exam is not None:
-            self._running[question.check] = exam, self._asker.begin(CHECKS[question.check], exam, time_limit_s)
+            self._running[question.check] = exam, self._asker.begin(self._checks[question.check], exam, time_limit_s)
 
     def judge(
         self,
@@ -130,7 +118,7 @@ class Questions:
         """
         if question.check in self._inspections:
             return Judgement(question, self._inspections[question.check](time_limit_s))
-        check = CHECKS[question.check]
+        check = self._checks[question.check]
         if check.after and not (before := self._inspections[check.after](time_limit_s)).passed:
             return Judgement(question, replace(before, verdict=Verdict.MISSING))
         unsound = frozenset(name for name in check.needs if not self._sound.get(name, False))
@@ -168,14 +156,10 @@ class Questions:
 
     def judge_staff_tests(self, path: Path) -> list[Judgement]:
         """Run the staff's own questions over what probes bring home."""
-        return judge_staff_tests(path, self._asker, CHECKS)
+        return judge_staff_tests(path, self._asker, self._checks)
 
 
 def _values_first(evidence: Evidence, wrong: Question) -> Evidence:
     """Say of wrong gradients of wrong values only that the values come first."""
     finding = f"The values are not right yet (question {wrong.number}), so the gradients cannot be."
     return replace(evidence, findings=(finding,), try_next=f"Mend {wrong.number} first.")
-
-
-def _inspect_runs(completion: Completion, intake: Intake, _: float) -> Evidence:
-    return judge_completion(completion, intake.runs)

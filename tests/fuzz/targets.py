@@ -37,8 +37,7 @@ from grader.intake.report import SURVEY_CAPS, Note, read_survey
 from grader.intake.survey import survey
 from grader.intake.unpack import unpack
 from grader.pipeline.ask import Asker, judge_answers
-from grader.pipeline.claims import Claims
-from grader.pipeline.questions import CHECKS, wanted_names
+from grader.pipeline.questions import wanted_names
 from grader.probes.saved import load_outputs
 from grader.rubric import Question
 from grader.sandbox.host import Sandbox
@@ -46,7 +45,11 @@ from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending
 from grader.verdicts import Evidence
 from grader.wire import Arrays, Message
+from homework.answers import ANSWERS
+from homework.homework import HOMEWORK
+from homework.inspections.claims import Claims
 from tests.fuzz.mutate import any_array, any_json, damaged_json, mutated
+from tests.known import CHECKS
 
 CORPUS = Path(__file__).with_name("corpus")
 _CAPS = Caps(entries=50, total_bytes=1 << 20, file_bytes=1 << 19, archives=4, archive_bytes=1 << 20)
@@ -120,7 +123,7 @@ def read_submission(files: dict[str, bytes]) -> None:
     """Survey a submission; the trusted side can read what an honest survey of any bytes says."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        message = survey(files, wanted_names(), caps=_CAPS)
+        message = survey(files, wanted_names(ANSWERS), HOMEWORK.files, caps=_CAPS)
     read_survey(transmitted(message, SURVEY_CAPS))
 
 
@@ -192,7 +195,8 @@ def transmitted(message: Message, caps: wire.Caps) -> Message:
 def an_honest_survey() -> dict[str, Any]:
     """Return the meta of a real survey."""
     files = {f"{index}.ipynb": data for index, data in enumerate(seeds("notebook"))}
-    return survey(files, {"vision": ("patchify", "MaskedAutoEncoder.forward_encoder")}).meta
+    wanted = {"vision": ("patchify", "MaskedAutoEncoder.forward_encoder")}
+    return survey(files, wanted, HOMEWORK.files).meta
 
 
 def believe(meta: Any) -> None:
@@ -243,7 +247,7 @@ def judge(given: tuple[str, list[Arrays]]) -> None:
     answers = [CaseAnswer(each) for each in arrays]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        evidence, _ = judge_answers(check, exam, answers, diagnosing=True)
+        evidence, _ = judge_answers(check, exam, answers, ANSWERS.mistakes)
     check_report(evidence)
 
 
@@ -287,7 +291,8 @@ def a_request(random: Random) -> list[tuple[dict[str, Any], Arrays]]:
 
 def lend(calls: list[tuple[dict[str, Any], Arrays]]) -> None:
     """Answer calls of lent helpers: each gets a reply that can travel."""
-    lending = Lending(_HELPERS, {"encoder": _SIZES, "decoder": _SIZES, "patch_size": 2, "num_patches": 2})
+    settings = {"encoder": _SIZES, "decoder": _SIZES, "patch_size": 2, "num_patches": 2}
+    lending = Lending(_HELPERS, ANSWERS.helpers, settings)
     for meta, arrays in calls:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

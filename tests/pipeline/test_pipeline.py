@@ -23,12 +23,13 @@ from grader.intake.report import Code, Intake
 from grader.intake.survey import answer as answer_survey
 from grader.pipeline import run as run_module
 from grader.pipeline.ask import Asker, Begun, read_answers
-from grader.pipeline.claims import PUBLIC_VECTORS
-from grader.pipeline.questions import CHECKS
 from grader.pipeline.run import Report, Settings, grade_submission
 from grader.rubric import Question, Rubric
 from grader.verdicts import Evidence, Verdict, passed
 from grader.wire import Message
+from homework.homework import HOMEWORK
+from homework.inspections.claims import PUBLIC_VECTORS
+from tests.known import CHECKS
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +82,7 @@ def grade(tmp_path: Path) -> Grade:
     def grade_it(sources: Sequence[str], *checks: str, files: dict[str, bytes] | None = None, **options: Any) -> Report:
         submission = write_submission(tmp_path / "submission", *sources, **(files or {}))
         rubric = options.pop("rubric", None) or rubric_of(*checks)
-        return grade_submission(submission, Settings(rubric, tmp_path / "out", **options))
+        return grade_submission(submission, Settings(HOMEWORK, rubric, tmp_path / "out", **options))
 
     return grade_it
 
@@ -199,7 +200,7 @@ def test_a_rubric_that_asks_what_there_is_not_is_the_staffs_error(grade: Grade, 
 def test_an_empty_submission_is_graded_with_words(tmp_path: Path) -> None:
     """Nothing is found, and the report says what to hand in."""
     (tmp_path / "empty").mkdir()
-    report = grade_submission(tmp_path / "empty", Settings(rubric_of("patchify.output"), tmp_path / "out"))
+    report = grade_submission(tmp_path / "empty", Settings(HOMEWORK, rubric_of("patchify.output"), tmp_path / "out"))
 
     assert verdicts(report) == ["MISSING"]
     assert "no notebook" in written(tmp_path)["output"]

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from grader.pipeline.run import Settings, grade_submission
-from grader.release.saved_model import saved_model_bytes
 from grader.rubric import Question, Rubric
 from grader.verdicts import Evidence, Verdict
+from homework.homework import HOMEWORK
+from homework.release.saved_model import saved_model_bytes
 
 QUESTION = Question("vision", "6.3", "mae_pretrained.pt.saved-model", 4, "Saved model", "Asked.", time_limit_s=20)
 
@@ -31,7 +32,7 @@ def judged(folder: Path, content: bytes | None) -> Evidence:
     (submission / "MAE_student.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     if content is not None:
         (submission / "mae_pretrained.pt").write_bytes(content)
-    report = grade_submission(submission, Settings(Rubric("HW", 60, (QUESTION,)), folder / "out"))
+    report = grade_submission(submission, Settings(HOMEWORK, Rubric("HW", 60, (QUESTION,)), folder / "out"))
     (judgement,) = report.judgements
     return judgement.evidence
 

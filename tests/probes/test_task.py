@@ -19,6 +19,7 @@ import torch
 from grader import wire
 from grader.probes.saved import load_outputs
 from grader.probes.task import ANSWER, FAILURE, probe
+from homework.homework import HOMEWORK
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def ask(source: str, connection: socket.socket, *, probe_name: str = "patchify",
         "memory_mib": 256,
         "cases": [1, 2],
     }
-    return probe(wire.Message("probe", {**request, **meta}, arrays), connection)
+    return probe(HOMEWORK.probes(), wire.Message("probe", {**request, **meta}, arrays), connection)
 
 
 def test_outputs_arguments_and_gradients_come_home(connection: socket.socket) -> None:

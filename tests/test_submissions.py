@@ -22,13 +22,13 @@ import jsonschema
 import pytest
 import torch
 import yaml
-from grader.trust.variants import variant_cases
 
 from grader.feedback.results import SCHEMA
 from grader.pipeline.run import Report, Settings, grade_submission
 from grader.release.notebooks import notebook_bytes, solved_notebook
 from grader.rubric import Question, Rubric, load_rubric
 from grader.trust.cases import Case, Changes, half_questions, read_case
+from grader.trust.variants import variant_cases
 from grader.verdicts import Verdict
 from homework.homework import HOMEWORK
 from tests.known import trainings, vision_questions

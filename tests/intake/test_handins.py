@@ -20,6 +20,7 @@ from grader.intake.kinds import Kind, kind_of
 from grader.intake.report import Intake, read_survey
 from grader.intake.survey import answer, ask, contents_of, survey
 from grader.release.notebooks import notebook_bytes, solved_notebook
+from homework.homework import HOMEWORK
 
 Zipped = Callable[[Mapping[str, bytes]], bytes]
 Notebook = Callable[..., bytes]
@@ -34,7 +35,7 @@ OTHERS = {
 
 def take(files: Mapping[str, bytes]) -> Intake:
     """Return the validated survey of some files."""
-    return read_survey(survey(files, WANTED))
+    return read_survey(survey(files, WANTED, HOMEWORK.files))
 
 
 def taken(intake: Intake, name: str = "patchify") -> str:
@@ -226,7 +227,7 @@ def test_what_was_found_instead_is_named_with_what_to_do(name: str, data: bytes,
         (tmp_path / path).write_bytes(content)
     collected = collect(tmp_path)
 
-    intake = read_survey(answer(ask(collected.files, WANTED)), notes=collected.notes)
+    intake = read_survey(answer(ask(collected.files, WANTED, HOMEWORK.files)), notes=collected.notes)
 
     assert said in words(intake)
     assert len(intake.notes) == 1

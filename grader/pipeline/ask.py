@@ -60,43 +60,6 @@ class _Terms(TypedDict):
     caps: Caps
 
 
-def _do_nothing() -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Ahead:
-    """
-    What is done of the next question while one is asked and judged, so that neither side waits for the other.
-
-    Args:
-        prepare: while the worker computes.
-        begin: when it has answered and is not needed again, before the answer is judged.
-    """
-
-    prepare: Callable[[], None] = _do_nothing
-    begin: Callable[[], None] = _do_nothing
-
-
-NOTHING_AHEAD = Ahead()
-
-
-@dataclass(frozen=True)
-class Begun:
-    """A question that a worker was asked already, and what to do of the next one meanwhile."""
-
-    exam: Exam
-    running: Running
-    ahead: Ahead
-
-    def outcome(self) -> Outcome:
-        """Wait for the answer, and use the time."""
-        self.ahead.prepare()
-        outcome = self.running.outcome()
-        self.ahead.begin()
-        return outcome
-
-
 @dataclass(frozen=True)
 class Asker:
     """
@@ -122,68 +85,34 @@ class Asker:
     given_modules: Mapping[str, str] = field(default_factory=dict)
     answers: Answers | None = None
 
-    def ask(
-        self,
-        check: Check,
-        time_limit_s: float,
-        *,
-        unsound: frozenset[str],
-        allowance_s: float | None = None,
-        begun: Begun | None = None,
-    ) -> tuple[Evidence, tuple[str, ...]]:
-        """
-        Ask with the student's own helpers; where that fails and one of them is wrong, again with ours.
+    def unavailable(self, check: Check) -> Evidence | None:
+        """Return evidence where the function itself is not there to be asked."""
+        code = self.intake.parts[check.part]
+        root = check.function.partition(".")[0]
+        if any(alias in code.plans for alias in check.aliases):
+            return None
+        for name in (check.function, root):
+            if name in code.broken:
+                return does_not_compile(name, code.broken[name])
+        if check.apart_from and _is_same(code, self.intake.parts[check.apart_from], root):
+            return only_once(root)
+        if root not in code.plans:
+            return not_found(root, _near(code, root))
+        # forward_encoder and its like have to be written; forward may be inherited or assigned in other ways.
+        if check.function in code.missing and not check.function.endswith(".forward"):
+            return not_found(check.function, _near(code, check.function))
+        return None
 
-        Args:
-            check: how to ask and judge.
-            time_limit_s: seconds that the student's code may take.
-            unsound: functions of which something was found wrong.
-            allowance_s: seconds for both runs together; None does not bound them.
-            begun: where the question was begun before.
+    def prepare(self, check: Check) -> Exam:
+        """Draw a check's inputs and compute the reference's answers."""
+        return check.prepare(self.generator(check.key))
 
-        Returns:
-            The evidence, and the helpers that were lent.
-        """
-        unavailable = self._unavailable(check)
-        if unavailable is not None:
-            return unavailable, ()
-        end = math.inf if allowance_s is None else time.monotonic() + allowance_s
-        lent = tuple(name for name in check.needs if name in unsound)
-        exam = check.prepare(self.generator(check.key)) if begun is None else begun.exam
-        if begun is not None and lent:  # a second run may be needed, so the next question has to wait
-            begun = replace(begun, ahead=replace(begun.ahead, begin=_do_nothing))
-        own = self.examine(check, exam, time_limit_s, begun=begun)
-        if own.passed or not lent or end - time.monotonic() < LEAST_S:
-            return own, ()
-        assisted = self._assisted(check, exam, time_limit_s, lent, end)
-        if assisted.passed:
-            return passed(), lent
-        if own.fraction > assisted.fraction:
-            return own, ()
-        # What a run with our helpers printed or raised could carry their answers: the student reads only what
-        # their own run showed, and the verdict.
-        if own.verdict is assisted.verdict:
-            return replace(own, fraction=assisted.fraction), lent
-        findings = _without_text(assisted.verdict, check)
-        changed = replace(own, verdict=assisted.verdict, fraction=assisted.fraction)
-        return replace(changed, findings=findings, try_next=_MEND_BOTH, diagnosis=()), lent
+    def begin(self, check: Check, exam: Exam, time_limit_s: float) -> Running:
+        """Have a fresh worker begin with the probe, with the student's own helpers."""
+        return self.sandbox.begin("probe", self._request(check, exam, ()), **self._terms(exam, time_limit_s))
 
-    def _assisted(self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...], end: float) -> Evidence:
-        """Run the probe with helpers lent, in one way after the other while time is left; return the best evidence."""
-        found: list[Evidence] = []
-        for way in check.lent_ways:
-            left_s = end - time.monotonic()
-            if found and (found[-1].passed or left_s < LEAST_S):
-                break
-            asked = replace(exam, settings={**exam.settings, **way})
-            found.append(self.examine(check, asked, min(time_limit_s, left_s), lent=lent))
-        return max(found, key=lambda evidence: (evidence.passed, evidence.fraction))
-
-    def examine(
-        self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = (), begun: Begun | None = None
-    ) -> Evidence:
-        """Run the probe once in a fresh worker, or wait for one that was begun, and judge what came home."""
-        outcome = self._run(check, exam, time_limit_s, lent) if begun is None else begun.outcome()
+    def judge(self, check: Check, exam: Exam, outcome: Outcome, *, lent: tuple[str, ...] = ()) -> Evidence:
+        """Judge what a worker brought home that had these helpers of ours."""
         message = outcome.message
         if outcome.ending is not Ending.ANSWERED or message is None:
             return ended_early(outcome.ending.name, outcome.detail)
@@ -201,6 +130,60 @@ class Asker:
             evidence = replace(evidence, notes=(*evidence.notes, _OLDER_LIBRARIES))
         return self._with_names(evidence, known, check) if known else evidence
 
+    def examine(self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = ()) -> Evidence:
+        """Run the probe once in a fresh worker, and judge what comes home."""
+        return self.judge(check, exam, self._run(check, exam, time_limit_s, lent), lent=lent)
+
+    def ask_again(
+        self,
+        check: Check,
+        exam: Exam,
+        own: Evidence,
+        *,
+        lent: tuple[str, ...],
+        time_limit_s: float,
+        deadline: float = math.inf,
+    ) -> tuple[Evidence, tuple[str, ...]]:
+        """
+        Ask a question that fails once more, with helpers of ours in place of the student's.
+
+        Args:
+            check: how to ask and judge.
+            exam: what is asked.
+            own: how it ended with the student's own helpers.
+            lent: the helpers.
+            time_limit_s: seconds that one run of the student's code may take.
+            deadline: when, by `time.monotonic()`, all runs have to be over.
+
+        Returns:
+            The evidence, and the helpers that it was judged with: none where the student's own do better.
+        """
+        assisted = self._assisted(check, exam, time_limit_s, lent, deadline)
+        if assisted.passed:
+            return passed(), lent
+        if own.fraction > assisted.fraction:
+            return own, ()
+        # What a run with our helpers printed or raised could carry their answers: the student reads only what
+        # their own run showed, and the verdict.
+        if own.verdict is assisted.verdict:
+            return replace(own, fraction=assisted.fraction), lent
+        findings = _without_text(assisted.verdict, check)
+        changed = replace(own, verdict=assisted.verdict, fraction=assisted.fraction)
+        return replace(changed, findings=findings, try_next=_MEND_BOTH, diagnosis=()), lent
+
+    def _assisted(
+        self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...], deadline: float
+    ) -> Evidence:
+        """Run the probe with helpers lent, in one way after the other while time is left; return the best evidence."""
+        found: list[Evidence] = []
+        for way in check.lent_ways:
+            left_s = deadline - time.monotonic()
+            if found and (found[-1].passed or left_s < LEAST_S):
+                break
+            asked = replace(exam, settings={**exam.settings, **way})
+            found.append(self.examine(check, asked, min(time_limit_s, left_s), lent=lent))
+        return max(found, key=lambda evidence: (evidence.passed, evidence.fraction))
+
     def _with_names(self, evidence: Evidence, known: Sequence[Misconception], check: Check) -> Evidence:
         """Add the names of the mistakes that the values show, what to say about them, and where to look."""
         happened = [entry.happened for entry in known]
@@ -214,18 +197,10 @@ class Asker:
 
     def fetch(self, check: Check, exam: Exam, time_limit_s: float) -> list[CaseAnswer] | None:
         """Run the probe once and return what came home, unjudged; None if nothing did."""
-        if self._unavailable(check) is not None:
+        if self.unavailable(check) is not None:
             return None
         message = self._run(check, exam, time_limit_s, ()).message
         return read_answers(message, len(exam.cases)) if message is not None and message.kind == task.ANSWER else None
-
-    def prepare(self, check: Check) -> Exam | None:
-        """Draw a check's inputs and compute the reference's answers; None where its function is not there."""
-        return check.prepare(self.generator(check.key)) if self._unavailable(check) is None else None
-
-    def begin(self, check: Check, exam: Exam, time_limit_s: float) -> Running:
-        """Have a fresh worker begin with the probe, with the student's own helpers."""
-        return self.sandbox.begin("probe", self._request(check, exam, ()), **self._terms(exam, time_limit_s))
 
     def _run(self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...]) -> Outcome:
         answer = self._lend(lent, exam) if lent else None
@@ -245,24 +220,6 @@ class Asker:
         """Return the source of hidden inputs for a purpose: the same for the same code, unknown without the secret."""
         digest = hmac.new(self.secret, purpose.encode(), hashlib.sha256).digest()
         return generator_from(digest[:KEY_BYTES])
-
-    def _unavailable(self, check: Check) -> Evidence | None:
-        """Return evidence where the function itself is not there to be asked."""
-        code = self.intake.parts[check.part]
-        root = check.function.partition(".")[0]
-        if any(alias in code.plans for alias in check.aliases):
-            return None
-        for name in (check.function, root):
-            if name in code.broken:
-                return does_not_compile(name, code.broken[name])
-        if check.apart_from and _is_same(code, self.intake.parts[check.apart_from], root):
-            return only_once(root)
-        if root not in code.plans:
-            return not_found(root, _near(code, root))
-        # forward_encoder and its like have to be written; forward may be inherited or assigned in other ways.
-        if check.function in code.missing and not check.function.endswith(".forward"):
-            return not_found(check.function, _near(code, check.function))
-        return None
 
     def _request(self, check: Check, exam: Exam, lent: tuple[str, ...]) -> Message:
         code = self.intake.parts[check.part]

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from grader.feedback.results import build_results, build_test, write_results
 from grader.feedback.text import plain
 from grader.feedback.words import Judgement
 from grader.intake.collect import Bytes, collect
-from grader.intake.report import SURVEY_CAPS, Intake, read_survey
+from grader.intake.report import SURVEY_CAPS, Intake, fingerprint, read_survey
 from grader.intake.survey import answer as answer_survey
 from grader.intake.survey import ask as ask_survey
 from grader.pipeline.budget import LEAST_S, Budget
@@ -216,6 +216,13 @@ class _Run:
             return False
         return True
 
+    @contextlib.contextmanager
+    def announcing(self, question: Question) -> Iterator[None]:
+        """Say that a question's turn begins, and measure it."""
+        self.settings.on_step(f"{question.number} {question.title}")
+        with self.settings.profile.phase(f"question {question.number}"):
+            yield
+
     def give_up(self) -> None:
         """Say of every question that is not graded yet that the grader failed, not the student."""
         self.fill(Verdict.INFRASTRUCTURE)
@@ -264,8 +271,9 @@ def _survey_task(request: Message, _: socket.socket) -> Message:
 def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     settings = run.settings
     with settings.profile.phase("reference"):
+        from grader.pipeline.ask import Asker
         from grader.pipeline.questions import Questions, check_rubric
-        from grader.pipeline.turns import turns_of
+        from grader.pipeline.turns import judged_in_turn
 
         answers = settings.homework.answers()
         check_rubric(run.rubric, answers)
@@ -285,27 +293,18 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     run.report.used = [(titles.get(what, what), file) for what, file in intake.used]
     forgotten = note_on_forgotten_notebooks(settings.homework, intake, run.rubric.questions)
     run.report.notes = [*forgotten, *(note.text for note in intake.notes)]
-    questions = Questions(
-        settings.homework,
-        answers,
-        sandbox,
-        intake,
-        secret=_read_secret(settings.secret_file),
-        device=settings.device,
-        memory_mib=settings.memory_mib,
-        data_set=settings.data_set,
-        given_modules=given_modules(settings.homework),
-    )
-    try:
-        for turn in turns_of(run.rubric.questions, questions, run.budget):
-            if not turn.has_time:
-                continue
-            settings.on_step(f"{turn.question.number} {turn.question.title}")
-            with settings.profile.phase(f"question {turn.question.number}"):
-                run.report.judgements[turn.index] = turn.take()
+    # The same code in another packing gets the same inputs, so the same submission gets the same result.
+    secret = _read_secret(settings.secret_file) + fingerprint(intake)
+    given = given_modules(settings.homework)
+    device, memory_mib = settings.device, settings.memory_mib
+    asker = Asker(settings.homework, sandbox, intake, secret, device, memory_mib, given, answers)
+    questions = Questions(asker, answers, data_set=settings.data_set)
+    with contextlib.closing(
+        judged_in_turn(run.rubric.questions, questions, run.budget, around=run.announcing)
+    ) as judgements:
+        for index, judgement in judgements:
+            run.report.judgements[index] = judgement
             run.write()
-    finally:
-        questions.give_up()  # what was begun and had no time to be judged
     if settings.staff_tests is not None and run.budget.left_s >= LEAST_S:
         run.report.judgements += _judge_staff_tests(questions, settings.staff_tests)
 

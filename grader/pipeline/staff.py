@@ -95,7 +95,7 @@ def _run(group: type[StaffQuestion], asker: Asker, checks: Mapping[str, Any]) ->
             happened=f"{group.__name__} names the check {group.check!r}, which there is not.",
             try_next="Set `check` to a name from the rubric.",
         )
-    exam = check.prepare(asker.generator(check.key))
+    exam = asker.prepare(check)
     answers: list[CaseAnswer] | None = asker.fetch(check, exam, _TIME_LIMIT_S)
     group.student = None if answers is None else [answer.arrays for answer in answers]
     group.reference = [case.expected for case in exam.cases]

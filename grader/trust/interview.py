@@ -48,7 +48,7 @@ class Interview:
     def exam(self, check: Check) -> Exam:
         """Return a check's inputs and answers, made once."""
         if check.key not in self._exams:
-            self._exams[check.key] = check.prepare(self._asker.generator(check.key))
+            self._exams[check.key] = self._asker.prepare(check)
         return self._exams[check.key]
 
     def answers(self, intake: Intake, check: Check) -> list[CaseAnswer] | None:

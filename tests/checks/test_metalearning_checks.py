@@ -533,7 +533,7 @@ def test_the_lent_meta_update_is_right_forward_and_backward() -> None:
 
 def test_the_lent_meta_update_follows_its_callers_convention() -> None:
     """Whose loop passes products gets the loss of plain features, and no gradient of the weights."""
-    lending = Lending({"meta_update_classification"})
+    lending = Lending({"meta_update_classification"}, HELPERS)
     products = {**ASKED, "settings": {**ASKED["settings"], "w_t_is_weighted": True}}
     ones = {**UPDATE_INPUTS, "feature_weights_t": np.ones(5)}
 

@@ -7,6 +7,7 @@ import functools
 import importlib
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +16,12 @@ import pytest
 import torch
 
 from grader.feedback.words import Judgement
-from grader.intake.report import Intake, read_survey
+from grader.intake.report import Intake, fingerprint, read_survey
 from grader.intake.survey import survey
+from grader.pipeline.ask import Asker
+from grader.pipeline.budget import Budget
 from grader.pipeline.questions import Questions, wanted_names
+from grader.pipeline.turns import judged_in_turn
 from grader.probes.task import probe
 from grader.release.modules import edit_modules, solved_modules, template_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook, template_notebook
@@ -95,18 +99,13 @@ def intake_of(files: Mapping[str, bytes]) -> Intake:
 
 def judge(sandbox: Sandbox, files: Mapping[str, bytes], asked: frozenset[str]) -> dict[str, Judgement]:
     """Return the judgement of each question that is asked, by its check."""
-    questions = Questions(
-        HOMEWORK,
-        ANSWERS,
-        sandbox,
-        intake_of(files),
-        secret=b"of these tests",
-        device="cpu",
-        memory_mib=1024,
-        given_modules={name.removesuffix(".py"): text for name, text in template_modules().items()},
-    )
+    given = {name.removesuffix(".py"): text for name, text in template_modules().items()}
+    intake = intake_of(files)
+    secret = b"of these tests" + fingerprint(intake)
+    questions = Questions(Asker(HOMEWORK, sandbox, intake, secret, "cpu", 1024, given, ANSWERS), ANSWERS)
     chosen: list[Question] = [question for question in QUESTIONS if question.check in asked]
-    return {question.check: questions.judge(question, question.time_limit_s) for question in chosen}
+    budget = Budget(3600.0, time.monotonic())
+    return {item.question.check: item for _, item in judged_in_turn(chosen, questions, budget)}
 
 
 def lost(judgements: Mapping[str, Judgement]) -> dict[str, Verdict]:

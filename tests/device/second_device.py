@@ -155,7 +155,7 @@ def ask_all(files: dict[str, str], keys: list[str], probes: task.Probes) -> dict
     found = {}
     for key in keys:
         check = CHECKS[key]
-        exam = check.prepare(asker.generator(key))
+        exam = asker.prepare(check)
         lendable = tuple(check.needs) if check.part == "vision" and check.aspect != "output" else ()
         for name, lent in {key: (), f"{key} lent": lendable}.items():
             if name == key or lent:

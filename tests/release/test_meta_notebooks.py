@@ -21,7 +21,7 @@ from benchmarks.metalearning import Part, fast_numbers, largest_difference, lite
 from benchmarks.student_modules import utils_classification_copypaste
 from grader.release.modules import module_sources, solved_modules, template_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, solved_notebook, template_notebook
-from grader.release.submissions import META_NOTEBOOKS
+from homework.release.submissions import META_NOTEBOOKS
 from reference.metalearning.regression import run_regression
 from reference.metalearning.settings import PART_G
 

@@ -11,6 +11,7 @@ from grader.release.modules import module_sources
 from grader.release.notebooks import REPOSITORY, notebook_sources
 from grader.release.templates import write_templates
 from homework.release.vectors import public_vectors, write_vectors
+from homework.workshop import WORKSHOP
 
 COMMITTED = REPOSITORY / "student_templates"
 KEYS = {
@@ -28,7 +29,7 @@ KEYS = {
 
 def test_committed_templates_are_fresh(tmp_path: Path) -> None:
     """Writing the templates anew gives the bytes of every file under student_templates, and no other is there."""
-    written = write_templates(tmp_path)
+    written = write_templates(WORKSHOP, tmp_path)
     names = {path.name for path in written}
 
     assert names == {

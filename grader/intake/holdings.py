@@ -97,12 +97,14 @@ class Held:
         data: its bytes.
         kind: what it is.
         nesting: archives around it.
+        rank: where it lies among the others, as `Places` has it.
     """
 
     path: str
     data: bytes | memoryview
     kind: Kind
     nesting: int = 0
+    rank: Rank = ()
 
 
 class Places:

@@ -91,6 +91,7 @@ class Answers:
         helpers: how right functions serve calls of workers that borrow them.
         inspected: keys of the questions that are not asked of a function.
         inspections: returns how these are judged, for a submission and the folder with the homework's data set.
+        agreement: counts the outputs that a student saved and that their code gives now.
     """
 
     reference: Reference
@@ -99,6 +100,7 @@ class Answers:
     helpers: Mapping[str, Helper]
     inspected: tuple[str, ...] = ()
     inspections: Callable[[Asker, Path | None], Mapping[str, Inspection]] = lambda _asker, _data_set: {}
+    agreement: Callable[[Asker], int] = lambda _asker: 0
 
     @property
     def by_key(self) -> Mapping[str, Check]:

@@ -25,8 +25,9 @@ from grader.intake.survey import ask as ask_survey
 from grader.pipeline.budget import LEAST_S, Budget
 from grader.pipeline.forgotten_notebooks import note_on_forgotten_notebooks
 from grader.pipeline.handed_out import given_modules, given_request
-from grader.pipeline.homework import Homework
+from grader.pipeline.homework import Answers, Homework
 from grader.pipeline.profile import Profile
+from grader.pipeline.rivals import settled
 from grader.rubric import Question, Rubric, load_rubric
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
@@ -271,7 +272,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     settings = run.settings
     with settings.profile.phase("reference"):
         from grader.pipeline.ask import Asker
-        from grader.pipeline.questions import Questions, check_rubric, wanted_names
+        from grader.pipeline.questions import Questions, check_rubric
         from grader.pipeline.turns import judged_in_turn
 
         answers = settings.homework.answers()
@@ -279,7 +280,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     settings.on_step(f"Reading {plain(path.name)}")
     with settings.profile.phase("intake"):
         try:
-            intake = survey(sandbox, path, settings.homework, wanted_names(answers))
+            intake = _survey_and_settle(sandbox, path, settings, answers)
         except SubmissionError as error:
             run.fill(Verdict.MISSING, error.happened, try_next=error.try_next)
             return
@@ -308,6 +309,23 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
         run.report.judgements += _judge_staff_tests(questions, settings.staff_tests)
 
 
+def _survey_and_settle(sandbox: Sandbox, path: Path, settings: Settings, answers: Answers) -> Intake:
+    """Read a submission; where two notebooks may be the one that was worked in, saved outputs say which."""
+    from grader.pipeline.ask import Asker
+    from grader.pipeline.questions import wanted_names
+
+    def read(prefer: str = "") -> Intake:
+        return survey(sandbox, path, settings.homework, wanted_names(answers), prefer=prefer)
+
+    def agreement(intake: Intake) -> int:
+        given = given_modules(settings.homework)
+        secret = _read_secret(settings.secret_file)
+        asker = Asker(settings.homework, sandbox, intake, secret, "cpu", settings.memory_mib, given, answers)
+        return answers.agreement(asker)
+
+    return settled(read(), read, agreement)
+
+
 def _read_secret(path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b"no secret was set"
 
@@ -321,7 +339,7 @@ def _judge_staff_tests(questions: Questions, path: Path) -> list[Judgement]:
         return [Judgement(question, Evidence(Verdict.INFRASTRUCTURE))]
 
 
-def survey(sandbox: Sandbox, path: Path, homework: Homework, wanted: Wanted) -> Intake:
+def survey(sandbox: Sandbox, path: Path, homework: Homework, wanted: Wanted, *, prefer: str = "") -> Intake:
     """
     Find what was handed in.
 
@@ -330,13 +348,14 @@ def survey(sandbox: Sandbox, path: Path, homework: Homework, wanted: Wanted) -> 
         path: a zip, a notebook or a folder.
         homework: whose files it may hold.
         wanted: for each group of its code, the names to look for.
+        prefer: the notebook to take before its rivals.
 
     Raises:
         SubmissionError: it cannot be read.
         StaffError: nor can what is handed out, so the fault is the grader's.
     """
     collected = collect(path)
-    outcome = _survey_files(sandbox, collected.files, homework, wanted)
+    outcome = _survey_files(sandbox, collected.files, homework, wanted, prefer)
     if outcome.message is None:
         _require_sound_workers(sandbox, homework)
         raise SubmissionError(
@@ -346,8 +365,11 @@ def survey(sandbox: Sandbox, path: Path, homework: Homework, wanted: Wanted) -> 
     return read_survey(outcome.message, notes=collected.notes)
 
 
-def _survey_files(sandbox: Sandbox, files: Mapping[str, Bytes], homework: Homework, wanted: Wanted) -> Outcome:
-    return sandbox.run("survey", ask_survey(files, wanted, homework.files), limits=_SURVEY_LIMITS, caps=SURVEY_CAPS)
+def _survey_files(
+    sandbox: Sandbox, files: Mapping[str, Bytes], homework: Homework, wanted: Wanted, prefer: str = ""
+) -> Outcome:
+    question = ask_survey(files, wanted, homework.files, prefer=prefer)
+    return sandbox.run("survey", question, limits=_SURVEY_LIMITS, caps=SURVEY_CAPS)
 
 
 def _require_sound_workers(sandbox: Sandbox, homework: Homework) -> None:

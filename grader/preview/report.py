@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from grader.errors import StaffError
 from grader.feedback.pictures import picture_from_json
+from grader.feedback.text import plain
 from grader.verdicts import Picture, Verdict
 
 VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")
@@ -19,6 +19,8 @@ FORMATS = ("text", "html", "simple_format", "md", "ansi")
 _STAFF = {"staff": "Questions of the staff"}
 _NOT_GRADED = {Verdict.NOT_RUN.value, Verdict.INFRASTRUCTURE.value}
 _MOST_BYTES = 64 * 1024 * 1024
+_LARGEST = 1e12  # of points and seconds: sums of them are still numbers
+_SHOWN_WRONG = 60  # characters of a value that is none of those expected
 
 
 class State(enum.Enum):
@@ -151,7 +153,7 @@ def read_submission(path: Path) -> Submission:
     people = [user for user in users if isinstance(user, dict)] if isinstance(users, list) else []
     return Submission(
         title=_said(assignment.get("title")),
-        names=tuple(_said(user.get("name")) for user in people),
+        names=tuple(plain(_said(user.get("name"))) for user in people),
         created_at=_said(content.get("created_at")),
         due_at=_said(assignment.get("late_due_date")) or _said(assignment.get("due_date")),
         earlier=len(earlier) if isinstance(earlier, list) else 0,
@@ -235,7 +237,7 @@ def _pictures(content: object) -> tuple[tuple[Picture, ...], int]:
     for item in content if isinstance(content, list) else []:
         try:
             found.append(picture_from_json(item))
-        except ValueError:
+        except (ValueError, OverflowError):
             broken += 1
     return tuple(found), broken
 
@@ -261,15 +263,18 @@ def _listed(value: object) -> str:
 
 
 def _said(value: object) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value)
+    if value is None or isinstance(value, str):
+        return value or ""
+    try:
+        return json.dumps(value)
+    except RecursionError:  # as deep as could just be read
+        return "(too deep to be shown)"
 
 
 def _text(content: Mapping[str, Any], key: str) -> str:
     value = content.get(key, "")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:g}"
+        return f"{_finite(value, key):g}"
     if not isinstance(value, str | None):
         raise ValueError(f"{key} is not a text")
     return value or ""
@@ -284,13 +289,20 @@ def _number(content: Mapping[str, Any], key: str) -> float | None:
             raise ValueError(f"{key} is not a number") from None
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{key} is not a number")
+    return _finite(value, key)
+
+
+def _finite(value: float, key: str) -> float:
+    """Return a number that can be summed and shown; an integer of JSON may have thousands of digits."""
+    if not -_LARGEST <= value <= _LARGEST:  # also NaN
+        raise ValueError(f"{key} is not a number, or far too large")
     return float(value)
 
 
 def _choice(content: Mapping[str, Any], key: str, choices: tuple[str, ...], usual: str) -> str:
     value = content.get(key) or usual
     if value not in choices:
-        raise ValueError(f"{key} is {value!r}, which is none of {', '.join(choices)}")
+        raise ValueError(f"{key} is {repr(value)[:_SHOWN_WRONG]}, which is none of {', '.join(choices)}")
     return str(value)

@@ -195,6 +195,13 @@ def test_the_moment_follows_from_when_it_was_handed_in(
         (b'{"tests": [{"score": "many"}]}', "score is not a number"),
         (b'{"tests": [{"score": true}]}', "score is not a number"),
         (b'{"tests": [{"score": NaN}]}', "score is not a number"),
+        (b'{"score": 1' + b"0" * 400 + b"}", "score is not a number, or far too large"),
+        (b'{"tests": [{"max_score": -1' + b"0" * 400 + b"}]}", "max_score is not a number, or far too large"),
+        (b'{"tests": [{"score": "1e400"}]}', "score is not a number, or far too large"),
+        (b'{"tests": [{"score": 1e300}]}', "score is not a number, or far too large"),
+        (b'{"tests": [{"score": 1' + b"0" * 5000 + b"}]}", "is not JSON"),
+        (b'{"tests": [], "execution_time": 1' + b"0" * 400 + b"}", "execution_time is not a number"),
+        (b'{"tests": [{"number": 1' + b"0" * 400 + b"}]}", "number is not a number"),
         (b'{"tests": [{"name": []}]}', "name is not a text"),
         (b'{"tests": [{"visibility": "sometimes"}]}', "visibility is 'sometimes'"),
         (b'{"tests": [{"output_format": ["md"]}]}', "output_format is"),
@@ -238,15 +245,28 @@ def test_results_of_an_older_or_another_grader_are_shown(tmp_path: Path) -> None
     assert page_of({"score": 3}, tmp_path, viewer=Viewer.STUDENT).count("There are no questions") == 1
 
 
+def test_what_is_large_and_still_a_number_is_shown(tmp_path: Path) -> None:
+    """Points of any size that a course could give, and facts of any size, do not end the page."""
+    tests = [
+        question("1", "a", 10**12, 10**12, extra={"diagnosis": [10**400], "lent": [[[[]]]]}),
+        {"output": f"\x1b[{'9' * 5000}mred", "output_format": "ansi"},
+    ]
+    page = page_of({"tests": tests, "extra_data": {"x": 10**400}}, tmp_path, viewer=Viewer.STAFF)
+
+    assert "1e+12 / 1e+12" in page
+    assert "red" in page
+
+
 def test_pictures_that_cannot_be_read_or_drawn_do_no_harm(tmp_path: Path) -> None:
     """The caption stands for what cannot be drawn; staff read how many could not be read."""
     broken = [{"kind": "mask", "caption": "c"}, {"kind": "mask", "caption": "Only <words>.", "arrays": []}]
-    content = {"tests": [question("1", "a", 0, 1, extra={"pictures": [*broken, 7]})]}
+    wide = {"kind": "mask", "caption": "c", "arrays": [{"name": "a", "shape": [1e999], "dtype": "uint8", "data": ""}]}
+    content = {"tests": [question("1", "a", 0, 1, extra={"pictures": [*broken, 7, wide]})]}
 
     page = page_of(content, tmp_path, viewer=Viewer.STAFF)
 
     assert "Only &lt;words&gt;. (There is no picture of it here.)" in page
-    assert "2 could not be read" in page
+    assert "3 could not be read" in page
 
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg/onload=alert(1)>"

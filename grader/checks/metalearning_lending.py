@@ -19,15 +19,40 @@ from reference.metalearning.inner_loops import LOGISTIC_LOSS
 from reference.metalearning.theory import expected_test_error_gradient
 
 _MAX_FEATURE_VALUES = 20_000  # of one call: the homework's own meta update has 64 points and 501 features at most
+_MAX_SIDE = 64  # of one system: the questions' own have 30 unknowns at most
 _MAX_TEST_VALUES = 200_000  # of one call, features and labels together
 _MAX_SIZES = 100
 
 Tensors = dict[str, torch.Tensor]
 
 
+def lent_solution(inputs: Tensors, _: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    """Answer a call of min_norm_solution."""
+    A, y = inputs["A"].double(), inputs["y"].double()
+    _refuse_unless(A.dim() == 2 and y.shape == A.shape[:1] and 0 < max(A.shape) <= _MAX_SIDE and min(A.shape) > 0)
+    return (torch.linalg.pinv(A) @ y,)
+
+
+def lent_coefficients(inputs: Tensors, _: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    """Answer a call of aliased_coefficients."""
+    c = _two_weights(inputs)
+    return (c / (c @ c),)
+
+
+def lent_error(inputs: Tensors, _: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    """Answer a call of expected_test_error."""
+    c = _two_weights(inputs)
+    return (c[1] ** 4 / (c @ c) ** 2,)
+
+
 def lent_gradient(inputs: Tensors, _: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
     """Answer a call of expected_test_error_gradient."""
-    return (torch.from_numpy(expected_test_error_gradient(inputs["c"].detach().double().reshape(2).numpy())),)
+    return (torch.from_numpy(expected_test_error_gradient(_two_weights(inputs).detach().numpy())),)
+
+
+def _two_weights(inputs: Tensors) -> torch.Tensor:
+    _refuse_unless(inputs["c"].numel() == 2)
+    return inputs["c"].double().reshape(2)
 
 
 def lent_meta_update(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
@@ -97,9 +122,18 @@ def _refuse_unless(fits: bool) -> None:
 
 
 HELPERS = {
+    "min_norm_solution": lent_solution,
+    "aliased_coefficients": lent_coefficients,
+    "expected_test_error": lent_error,
     "expected_test_error_gradient": lent_gradient,
     "meta_update_classification": lent_meta_update,
     "test_classification": lent_test,
 }
-# Part (d) asks for the gradient in every step, a run for the meta update in every task of every iteration.
-MAX_CALLS = {"expected_test_error_gradient": 20_000, "meta_update_classification": 5_000, "test_classification": 64}
+# Part (d) asks for the gradient in every step, or for what a gradient by differences takes; a run asks for the meta
+# update in every task of every iteration.
+_EVERY_STEP = ("min_norm_solution", "aliased_coefficients", "expected_test_error", "expected_test_error_gradient")
+MAX_CALLS = {
+    **dict.fromkeys(_EVERY_STEP, 20_000),
+    "meta_update_classification": 5_000,
+    "test_classification": 64,
+}

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 from grader.errors import StaffError
 from grader.release.notebooks import NotebookNode
+from reference.metalearning.answers import Numbers
 
 PARTS = ("(a)", "(b)", "(c)", "(d)", "(e) 1", "(e) 2", "(f)", "(g)", "(h) 1", "(h) 2")
 _ANSWER = re.compile(r"\*\*Answer (\([a-h]\)(?: \d)?)\.\*\*\s*")
 _QUESTION = re.compile(r"\*\*Question (\([a-h]\)(?: \d)?)\.\*\*\s*")
 _SECTION = re.compile(r"^## \([a-h]\) (?P<title>.+)\n+(?P<text>(?:.|\n)*)", re.MULTILINE)
 _FIGURES_OF_A_RUN = 2  # a run shows two for each test of the weights: the answers speak of the last test
+_WEIGHTS = re.compile(r"weights of the true features: \[(?P<weights>[^\]]+)\]")
+_RUNS = ("e", "f5", "f1", "g", "h")  # in the order of the notebooks
 _TITLE = "# Written answers, parts (a) to (h)"
 
 
@@ -77,6 +80,30 @@ def _answers_of(notebook: NotebookNode) -> Iterator[Answer]:
 def _figures(cell: NotebookNode) -> list[str]:
     data = [output.get("data", {}) for output in cell.get("outputs", [])]
     return [shown["image/png"].replace("\n", "") for shown in data if "image/png" in shown]
+
+
+def require_same_weights(notebooks: Sequence[NotebookNode], numbers: Numbers) -> None:
+    """
+    Make sure that the executed notebooks learned the weights that their answers speak of.
+
+    Raises:
+        StaffError: the weights that a run printed are others.
+    """
+    printed = [
+        [float(value) for value in line["weights"].split()]
+        for notebook in notebooks
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        for line in _WEIGHTS.finditer(output.get("text", ""))
+    ]
+    measured = [numbers[part]["true"] for part in _RUNS]
+    expected = [[round(true[end], 2) for end in ("smallest", "largest")] for true in measured]
+    found = [[min(weights), max(weights)] for weights in printed]
+    if found != expected:
+        raise StaffError(
+            happened=f"The notebooks' runs end with true weights between {found}, the answers speak of {expected}.",
+            try_next="Make the handed-out modules and the reference draw and compute the same again.",
+        )
 
 
 def answers_markdown(answers: Sequence[Answer], *, figures: Mapping[str, str]) -> str:

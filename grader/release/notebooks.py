@@ -33,6 +33,7 @@ from grader.release.regions import (
     without_markers,
     without_solutions,
 )
+from reference.metalearning.answers import Numbers, fill, load_numbers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NotebookNode: TypeAlias = nbformat.NotebookNode
@@ -43,17 +44,18 @@ def notebook_sources() -> list[Path]:
     return sorted((REPOSITORY / "reference" / "notebooks").glob("*.py"))
 
 
-def solved_notebook(name: str) -> NotebookNode:
+def solved_notebook(name: str, *, numbers: Numbers | None = None) -> NotebookNode:
     """
     Render a notebook with its solutions.
 
     Args:
         name: the notebook's name without suffix, such as `MAE_student`.
+        numbers: what the written answers name; None takes those that were committed.
 
     Raises:
         StaffError: there is no such source, or a marker or an include in it is wrong.
     """
-    return render(_source(name), solved=True)
+    return render(_source(name), solved=True, numbers=numbers)
 
 
 def template_notebook(name: str) -> NotebookNode:
@@ -61,7 +63,7 @@ def template_notebook(name: str) -> NotebookNode:
     return render(_source(name), solved=False)
 
 
-def render(source: Path, *, solved: bool) -> NotebookNode:
+def render(source: Path, *, solved: bool, numbers: Numbers | None = None) -> NotebookNode:
     """
     Render a percent source as a notebook; the same source gives the same notebook, ids included.
 
@@ -69,6 +71,7 @@ def render(source: Path, *, solved: bool) -> NotebookNode:
         source: the percent text.
         solved: keep the solutions, or put a comment and a NotImplementedError in their places, and a place for
             the student's words where an answer was.
+        numbers: as for `solved_notebook`.
 
     Raises:
         StaffError: a marker or an include is wrong.
@@ -82,8 +85,10 @@ def render(source: Path, *, solved: bool) -> NotebookNode:
         cell.id = f"{source.stem.lower()}-{number:02d}"
         if cell.cell_type == "code":
             cell.source = _code(cell, origin=source.name, solved=solved)
+        elif solved:
+            cell.source = fill(with_answers(cell.source, origin=source.name), numbers or load_numbers())
         else:
-            cell.source = (with_answers if solved else without_answers)(cell.source, origin=source.name)
+            cell.source = without_answers(cell.source, origin=source.name)
         cells.append(cell)
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.release.answers import Answer, answers_markdown, figure_files, gather_answers
+from grader.release.answers import Answer, answers_markdown, figure_files, gather_answers, require_same_weights
 from grader.release.atomic import complete_folder
 from grader.release.execute import Executed, execute
 from grader.release.modules import solved_modules
@@ -22,6 +22,7 @@ from grader.release.submissions import write_solved_submission
 from grader.release.vectors import vector_bytes
 from grader.release.vectors_metalearning import metalearning_vector_bytes
 from grader.release.vision_run import NotebookRun, prepare_vision
+from reference.metalearning.answers import Numbers, measure_answers
 
 VISION = "MAE_student"
 META = ("metalearning-part0", "metalearning-part1", "metalearning-part2")
@@ -60,10 +61,12 @@ def write_solutions(out: Path, *, gpu: bool = False, on_step: OnStep = unheard) 
     Raises:
         StaffError: a notebook failed, an answer is missing, or there is no browser to print with.
     """
+    numbers = _measure(on_step)
     notebooks = {VISION: prepare_vision(solved_notebook(VISION), gpu=gpu)}
-    notebooks |= {name: NotebookRun(solved_notebook(name), limit_s=_META_LIMIT_S) for name in META}
+    notebooks |= {name: NotebookRun(solved_notebook(name, numbers=numbers), limit_s=_META_LIMIT_S) for name in META}
     with complete_folder(out) as folder:
         executed = _execute_all(notebooks, folder, on_step)
+        require_same_weights([executed[name] for name in META], numbers)
         answers = gather_answers([executed[name] for name in META])
         pages = {name: notebook_page(notebook) for name, notebook in executed.items()}
         _write_sources(folder, executed)
@@ -75,6 +78,15 @@ def write_solutions(out: Path, *, gpu: bool = False, on_step: OnStep = unheard) 
         before = _sums(out) if out.is_dir() else None
     changed = None if before is None else tuple(name for name in sums if before.get(name, sums[name]) != sums[name])
     return Released(out, (*sums, _SUMS), changed)
+
+
+def _measure(on_step: OnStep) -> Numbers:
+    """Return the numbers of the written answers, from runs of this release."""
+    task = "numbers of the answers"
+    on_step(Step(task, 0, 1))
+    numbers = measure_answers()
+    on_step(Step(task, 1, 1))
+    return numbers
 
 
 def _execute_all(notebooks: Mapping[str, NotebookRun], folder: Path, on_step: OnStep) -> dict[str, NotebookNode]:

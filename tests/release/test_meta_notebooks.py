@@ -180,6 +180,10 @@ def test_solved_experiments_run_on_a_tiny_budget(folder: Path, name: str) -> Non
 
     assert printed.count("weights of the true features") == (3 if name.endswith("1") else 2)
     assert np.all(namespace["feature_weights"][5:11] > 1.0)
+    history = sys.modules["utils_visualization"].WEIGHT_HISTORY
+    assert list(history) == [0, 2]
+    assert np.all(history[0] == 1.0)
+    assert np.all(history[2] == namespace["feature_weights"])
     assert "not checked" not in printed
     assert printed.count("correct on the public inputs.") == (0 if name.endswith("1") else 4)
 

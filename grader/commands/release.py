@@ -39,10 +39,10 @@ def release_example() -> None:
     _say(f"Written: {_shown(EXAMPLE)}")
 
 
-def release_solutions(out: Path) -> None:
+def release_solutions(out: Path, *, full: bool = False) -> None:
     """Execute and print the solved notebooks, and write what goes with them."""
     with _progress() as on_step:
-        said = _make_solutions(out, on_step)
+        said = _make_solutions(out, on_step, full=full)
     _say(said)
 
 
@@ -97,10 +97,10 @@ def _make_example(on_step: OnStep) -> None:
     on_step(Step("example submission", 1, 1))
 
 
-def _make_solutions(out: Path, on_step: OnStep) -> str:
+def _make_solutions(out: Path, on_step: OnStep, *, full: bool = False) -> str:
     from grader.release.solutions import write_solutions
 
-    released = write_solutions(out, gpu=choose_device("auto") == "cuda", on_step=on_step)
+    released = write_solutions(out, gpu=choose_device("auto") == "cuda", full=full, on_step=on_step)
     written = f"Written: {len(released.files)} files in {_shown(out)}."
     if released.changed is None:
         return written

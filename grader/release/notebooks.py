@@ -19,7 +19,7 @@ import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jupytext
 import nbformat
@@ -90,10 +90,12 @@ def render(source: Path, *, solved: bool, numbers: Numbers | None = None) -> Not
         else:
             cell.source = without_answers(cell.source, origin=source.name)
         cells.append(cell)
-    metadata = {
+    metadata: dict[str, Any] = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
+    if any("training" in cell.metadata.get("tags", []) for cell in cells):
+        metadata |= {"accelerator": "GPU", "colab": {"gpuType": "T4"}}  # what Colab then starts with
     notebook: NotebookNode = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
     nbformat.validate(notebook)
     return notebook

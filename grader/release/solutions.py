@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+import zipfile
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from grader.release.answers import Answer, answers_markdown, figure_files, gather_answers, require_same_weights
 from grader.release.atomic import complete_folder
-from grader.release.execute import Executed, execute
+from grader.release.execute import Executed, OnText, execute
 from grader.release.modules import solved_modules
 from grader.release.notebooks import NotebookNode, notebook_bytes, solved_notebook
 from grader.release.pages import markdown_page, notebook_page
@@ -31,6 +33,10 @@ _ORDER = ("metalearning-part2", "metalearning-part1", VISION, "metalearning-part
 _AT_ONCE = 2
 _META_LIMIT_S = 3600  # a cell takes one or two minutes of an idle core; a busy machine must not end it
 _SUMS = "SHA256SUMS"
+SUBMISSION = "hw4_submission.zip"
+_EPOCHS = re.compile(r"^\w+_epochs = (\d+)", re.MULTILINE)
+_EPOCH = re.compile(r"^epoch \d+: ", re.MULTILINE)
+_DONE_BEFORE = re.compile(r"(\d+) epochs were done before")
 
 
 @dataclass(frozen=True)
@@ -49,20 +55,22 @@ class Released:
     changed: tuple[str, ...] | None
 
 
-def write_solutions(out: Path, *, gpu: bool = False, on_step: OnStep = unheard) -> Released:
+def write_solutions(out: Path, *, gpu: bool = False, full: bool = False, on_step: OnStep = unheard) -> Released:
     """
     Make everything that the course keeps of the solved homework; the folder is replaced when all of it is there.
 
     Args:
         out: the folder; what was in it before is gone afterwards.
         gpu: whether there is a GPU, on which CIFAR-10, where it is at hand, is trained on as handed out.
+        full: train on CIFAR-10 as handed out, also without a GPU; an interrupted training goes on where it was.
         on_step: told how far it has come.
 
     Raises:
-        StaffError: a notebook failed, an answer is missing, or there is no browser to print with.
+        StaffError: CIFAR-10 is not there to train on in full, a notebook failed, an answer is missing, or there is no
+            browser to print with.
     """
+    notebooks = {VISION: prepare_vision(solved_notebook(VISION), gpu=gpu, full=full)}
     numbers = _measure(on_step)
-    notebooks = {VISION: prepare_vision(solved_notebook(VISION), gpu=gpu)}
     notebooks |= {name: NotebookRun(solved_notebook(name, numbers=numbers), limit_s=_META_LIMIT_S) for name in META}
     with complete_folder(out) as folder:
         executed = _execute_all(notebooks, folder, on_step)
@@ -90,9 +98,10 @@ def _measure(on_step: OnStep) -> Numbers:
 
 
 def _execute_all(notebooks: Mapping[str, NotebookRun], folder: Path, on_step: OnStep) -> dict[str, NotebookNode]:
-    """Execute the notebooks, two at a time, and beside them write the solved submission."""
-    modules = {name: text.encode() for name, text in solved_modules().items()}
-    beside = {**modules, "public_vectors.pt": vector_bytes()}
+    """Write the solved submission, then execute the notebooks beside its files, two at a time."""
+    on_step(Step(SUBMISSION, 0, 1))
+    beside = {**_files_of(write_solved_submission(folder / SUBMISSION)), "public_vectors.pt": vector_bytes()}
+    on_step(Step(SUBMISSION, 1, 1))
 
     def run(name: str) -> Executed:
         job, task = notebooks[name], f"{name}.ipynb"
@@ -103,23 +112,40 @@ def _execute_all(notebooks: Mapping[str, NotebookRun], folder: Path, on_step: On
             environment=job.environment,
             limit_s=job.limit_s,
             on_cell=lambda done, total: on_step(Step(task, done, total)),
+            on_text=epochs_heard(f"{task}: epochs", job.notebook, on_step),
+            work=job.work,
         )
-
-    def submit() -> None:
-        on_step(Step("hw4_submission.zip", 0, 1))
-        write_solved_submission(folder / "hw4_submission.zip")
-        on_step(Step("hw4_submission.zip", 1, 1))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         jobs: dict[str, Future[Executed]] = {name: pool.submit(run, name) for name in _ORDER}
-        submission = pool.submit(submit)
         try:
             results = {name: jobs[name].result().notebook for name in (VISION, *META)}
-            submission.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # what has not begun is not begun
             raise
     return results
+
+
+def _files_of(archive: Path) -> dict[str, bytes]:
+    """Return the files of a zip of ours."""
+    with zipfile.ZipFile(archive) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def epochs_heard(task: str, notebook: NotebookNode, on_step: OnStep) -> OnText:
+    """Return a listener that counts the epochs that a notebook prints; some were done before where it goes on."""
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    total = sum(int(count) for count in _EPOCHS.findall(code))
+    done = 0
+
+    def listen(text: str) -> None:
+        nonlocal done
+        heard = len(_EPOCH.findall(text)) + sum(int(count) for count in _DONE_BEFORE.findall(text))
+        if heard:
+            done += heard
+            on_step(Step(task, done, total))
+
+    return listen
 
 
 def _write_sources(folder: Path, executed: Mapping[str, NotebookNode]) -> None:

@@ -13,6 +13,17 @@
 # The feature weights $c_0, c_1$ multiply the features, the coefficients $\beta_0, \beta_1$ are learned from the training
 # data: $\hat y = \beta_0 c_0 \phi_t(x) + \beta_1 c_1 \phi_a(x)$.
 
+# %% [markdown]
+# ## Where the files are
+#
+# The next two cells go to the folder of the homework, on Colab in your Drive, and say which files are missing there.
+
+# %% include="reference.notebooks.modules.notebook_tools:open_folder"
+
+# %%
+# On Colab your work lies in this folder of your Drive: put all files of the homework there.
+open_folder("cs182/hw9", needed=["self_check.py"])
+
 # %%
 import matplotlib.pyplot as plt
 import numpy as np

@@ -14,6 +14,17 @@
 # you will adapt it. Each of the three runs takes a minute or two without a GPU. For a quick look lower
 # `num_iterations` and `num_tasks_test`; your answers should come from the numbers as given.
 
+# %% [markdown]
+# ## Where the files are
+#
+# The next two cells go to the folder of the homework, on Colab in your Drive, and say which files are missing there.
+
+# %% include="reference.notebooks.modules.notebook_tools:open_folder"
+
+# %%
+# On Colab your work lies in this folder of your Drive: put all files of the homework there.
+open_folder("cs182/hw9", needed=["utils.py", "utils_reg.py", "utils_visualization.py"])
+
 # %%
 import numpy as np
 from utils_reg import meta_learning_reg_closed_form, meta_learning_reg_sgd

@@ -12,6 +12,18 @@
 # `utils.py`, `utils_reg.py`, `utils_visualization.py` and `self_check.py` have to lie there, too. A run takes one to three minutes
 # without a GPU; for a quick look lower `num_iterations` and `num_tasks_test`.
 
+# %% [markdown]
+# ## Where the files are
+#
+# The next two cells go to the folder of the homework, on Colab in your Drive, and say which files are missing there.
+
+# %% include="reference.notebooks.modules.notebook_tools:open_folder"
+
+# %%
+# On Colab your work lies in this folder of your Drive: put all files of the homework there.
+needed = ["notebook_tools.py", "self_check.py", "utils.py", "utils_reg.py", "utils_visualization.py"]
+open_folder("cs182/hw9", needed)
+
 # %%
 import importlib
 
@@ -245,16 +257,30 @@ visualize_weight_history(params_dict["k_idx"], features_by_kind())
 # END SOLUTION
 
 # %% [markdown]
+# # Homework process and study group
+#
+# Question 3 of the handout. Everybody answers it, in this cell or on paper, and it is never graded.
+#
+# - (a) What sources (if any) did you use as you worked through the homework?
+#
+#   **Sources:**
+# - (b) If you worked with someone on this homework, who did you work with? List names and student IDs. (In case of a
+#   homework party, you can also just describe the group.)
+#
+#   **Collaborators:**
+# - (c) Roughly how many total hours did you work on this homework? You need the number again for the self-grade form.
+#
+#   **Hours:**
+
+# %% [markdown]
 # # Hand in
 #
-# Save all notebooks first, then run the next cell. It packs what lies beside this notebook into `hw4_submission.zip`:
+# Save all notebooks first, then run the next cell. It packs what lies in this folder into `hw4_submission.zip`:
 # notebooks, modules, and from the vision notebook `autograder.pt` and `mae_pretrained.pt`.
 
 # %%
-import zipfile
 from pathlib import Path
 
-# %% include="grader.release.handin:EXPECTED_NOTEBOOKS,EXPECTED_MODULES,EXPECTED_RESULTS,pack_submission"
+from notebook_tools import pack_submission
 
-# %%
-pack_submission(Path("."))
+pack_submission(Path("."), notebook="metalearning-part2.ipynb")

@@ -18,9 +18,9 @@ import copy
 import importlib.util
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jupytext
 import nbformat
@@ -36,6 +36,7 @@ from grader.release.regions import (
 )
 
 NotebookNode: TypeAlias = nbformat.NotebookNode
+Fill: TypeAlias = Callable[[str], str]
 
 
 def notebook_sources(folder: Path) -> list[Path]:
@@ -43,18 +44,19 @@ def notebook_sources(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.py"))
 
 
-def solved_notebook(folder: Path, name: str) -> NotebookNode:
+def solved_notebook(folder: Path, name: str, *, fill: Fill = str) -> NotebookNode:
     """
     Render a notebook with its solutions.
 
     Args:
         folder: with the sources.
         name: the notebook's name without suffix, such as `MAE_student`.
+        fill: puts numbers into the text of a written answer.
 
     Raises:
         StaffError: there is no such source, or a marker or an include in it is wrong.
     """
-    return render(_source(folder, name), solved=True)
+    return render(_source(folder, name), solved=True, fill=fill)
 
 
 def template_notebook(folder: Path, name: str) -> NotebookNode:
@@ -62,7 +64,7 @@ def template_notebook(folder: Path, name: str) -> NotebookNode:
     return render(_source(folder, name), solved=False)
 
 
-def render(source: Path, *, solved: bool) -> NotebookNode:
+def render(source: Path, *, solved: bool, fill: Fill = str) -> NotebookNode:
     """
     Render a percent source as a notebook; the same source gives the same notebook, ids included.
 
@@ -70,6 +72,7 @@ def render(source: Path, *, solved: bool) -> NotebookNode:
         source: the percent text.
         solved: keep the solutions, or put a comment and a NotImplementedError in their places, and a place for
             the student's words where an answer was.
+        fill: as for `solved_notebook`.
 
     Raises:
         StaffError: a marker or an include is wrong.
@@ -83,13 +86,17 @@ def render(source: Path, *, solved: bool) -> NotebookNode:
         cell.id = f"{source.stem.lower()}-{number:02d}"
         if cell.cell_type == "code":
             cell.source = _code(cell, origin=source.name, solved=solved)
+        elif solved:
+            cell.source = fill(with_answers(cell.source, origin=source.name))
         else:
-            cell.source = (with_answers if solved else without_answers)(cell.source, origin=source.name)
+            cell.source = without_answers(cell.source, origin=source.name)
         cells.append(cell)
-    metadata = {
+    metadata: dict[str, Any] = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
+    if any("training" in cell.metadata.get("tags", []) for cell in cells):
+        metadata |= {"accelerator": "GPU", "colab": {"gpuType": "T4"}}  # what Colab then starts with
     notebook: NotebookNode = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
     nbformat.validate(notebook)
     return notebook

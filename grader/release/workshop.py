@@ -27,11 +27,29 @@ class NotebookRun:
         notebook: as it is run.
         environment: variables for its kernel.
         limit_s: seconds that a cell may take.
+        work: the folder that it is executed in, if that is to stay.
     """
 
     notebook: NotebookNode
     environment: Mapping[str, str] = field(default_factory=dict)
     limit_s: int = _CELL_LIMIT_S
+    work: Path | None = None
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """
+    Numbers in the text of written answers, which a release measures anew.
+
+    Attributes:
+        measure: returns them all.
+        fill: puts measured ones into a text.
+        require_same: raises StaffError where executed notebooks show others than those measured.
+    """
+
+    measure: Callable[[], Any]
+    fill: Callable[[str, Any], str]
+    require_same: Callable[[Sequence[NotebookNode], Any], None]
 
 
 @dataclass(frozen=True)
@@ -58,7 +76,9 @@ class Workshop:
     Args:
         vectors: files of public vectors by name -> their content, computed by the reference now.
         sources: the folder that notebooks and modules are made from.
-        prepare: notebook -> how it is executed for the solutions; those that are not here run as they are.
+        prepare: notebook -> how it is executed for the solutions, from the solved notebook, whether there is a GPU, and
+            whether all training is to be as handed out; notebooks that are not here run as they are.
+        numbers: those in the written answers, if there are any.
         slowest: notebooks that take longest, which are begun first.
         write_solved: writes the zip of a student who solved everything.
         write_example: writes a realistic submission with mistakes in it, to `example`.
@@ -72,7 +92,8 @@ class Workshop:
 
     sources: Path
     write_solved: Callable[[Path], Path]
-    prepare: Mapping[str, Callable[[NotebookNode, bool], NotebookRun]] = field(default_factory=dict)
+    prepare: Mapping[str, Callable[[NotebookNode, bool, bool], NotebookRun]] = field(default_factory=dict)
+    numbers: Numbers | None = None
     slowest: tuple[str, ...] = ()
     vectors: Mapping[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
     write_example: Callable[[Path], Path] | None = None

@@ -95,8 +95,8 @@ MISTAKES = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Run inside a folder that holds self_check.py alone; plots are drawn and thrown away."""
-    write_modules(tmp_path, {"self_check.py": template_modules()["self_check.py"]})
+    """Run inside a folder that holds what serves the notebooks; plots are drawn and thrown away."""
+    write_modules(tmp_path, {name: template_modules()[name] for name in ("self_check.py", "notebook_tools.py")})
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     loaded = {name: sys.modules.pop(name) for name in MODULES if name in sys.modules}
@@ -186,6 +186,10 @@ def test_solved_experiments_run_on_a_tiny_budget(folder: Path, name: str) -> Non
 
     assert printed.count("weights of the true features") == (3 if name.endswith("1") else 2)
     assert np.all(namespace["feature_weights"][5:11] > 1.0)
+    history = sys.modules["utils_visualization"].WEIGHT_HISTORY
+    assert list(history) == [0, 2]
+    assert np.all(history[0] == 1.0)
+    assert np.all(history[2] == namespace["feature_weights"])
     assert "not checked" not in printed
     assert printed.count("correct on the public inputs.") == (0 if name.endswith("1") else 4)
 
@@ -232,7 +236,7 @@ def test_last_cell_of_part_two_packs_everything(folder: Path) -> None:
         (folder / f"{name}.ipynb").write_text("{}")
     (folder / "autograder.pt").write_bytes(b"results")
     notebook = solved_notebook("metalearning-part2")
-    notebook.cells = [cell for cell in notebook.cells if "zipfile" in cell.source or "pack_submission" in cell.source]
+    notebook.cells = [cell for cell in notebook.cells if "pack_submission(" in cell.source]
 
     _, first = run_cells(notebook)
     (folder / "mae_pretrained.pt").write_bytes(b"model")

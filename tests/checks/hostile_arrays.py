@@ -214,8 +214,8 @@ def walk_helper(walk: Walk, name: str, settings: Any, arrays: Arrays, exam: Exam
         lent = lending.Lending((name,), model, generous)
         for what, array in itertools.islice(hostile(arrays[key]), 0, None, every):
             walk.serve(lent, forward(settings, {**arrays, key: array}), caps, f"{name}, {key}: {what}")
-            cotangents = {"0": array}
-            walk.serve(lent, Message("request", {"step": "backward", "call": lent._requests}, cotangents), caps, what)
+            backward = {"step": "backward", "call": lent._requests - 1}
+            walk.serve(lent, Message("request", backward, {"0": array}), caps, what)
     for odd in _SETTINGS:
         walk.serve(lending.Lending((name,), model), forward(odd, arrays), caps, f"{name}, settings {odd!r:.40}")
     walk_allowance(walk, forward(settings, arrays), name, exam)

@@ -6,9 +6,9 @@ import base64
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,20 +23,23 @@ from grader.audit.record import (
 )
 from grader.errors import StaffError
 from grader.intake.collect import collect
+from grader.pipeline.homework import Homework
 from grader.sandbox import syscalls
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending
 from grader.wire import Array, Arrays, Caps, Message
 
+if TYPE_CHECKING:
+    from grader.checks.compare import Tolerance
+
 STAND_INS = Path(__file__).parents[1] / "stand_in"
-GIVEN = Path(__file__).parents[2] / "student_templates"
 _MIB = 2**20
 _READING = Limits(wall_s=60.0, memory_mib=1024)
 _PLAN_CAPS = Caps(header_bytes=_MIB, body_bytes=192 * _MIB)
 _CELL_CAPS = Caps(body_bytes=33 * _MIB, arrays=1)
 _RECORD_CAPS = Caps(header_bytes=8 * _MIB, body_bytes=160 * _MIB, arrays=1)
-_MAX_OUTPUTS_BYTES = 96 * _MIB  # of one notebook
+_MAX_OUTPUTS_BYTES = 48 * _MIB  # of one notebook: the worker that compares needs ten times as much memory
 _STARTING_S = 90.0  # for the kernel to start and to end, on top of the cells' own time
 _IMAGES_ON_CPU = 256  # two batches: an epoch of the largest network takes seconds
 _TRAINED = "_acc"  # the end of the keys under which accuracies are saved
@@ -48,6 +51,7 @@ class Settings:
     How to audit.
 
     Args:
+        homework: whose notebooks are executed.
         epochs: the most rounds of training; None for as many as the notebook says.
         data: the folder with CIFAR-10, or None: then small other images stand in.
         device: "cpu" or "cuda".
@@ -57,6 +61,7 @@ class Settings:
         on_step: called with a few words when something begins.
     """
 
+    homework: Homework
     epochs: int | None = 1
     data: Path | None = None
     device: str = "cpu"
@@ -118,10 +123,13 @@ class _Told:
         with contextlib.suppress(MalformedAnswer):
             progress = read_progress(message)
             outputs = message.arrays["outputs"]
+            if progress.number in self.cells:
+                return Message("go")
+            if self.held_bytes + outputs.nbytes > _MAX_OUTPUTS_BYTES:
+                progress, outputs = replace(progress, status="TOO_MUCH_OUTPUT"), outputs[:0]
             self.held_bytes += outputs.nbytes
-            if progress.number not in self.cells and self.held_bytes <= _MAX_OUTPUTS_BYTES:
-                self.cells[progress.number] = progress
-                self.outputs[f"outputs/{progress.number}"] = outputs
+            self.cells[progress.number] = progress
+            self.outputs[f"outputs/{progress.number}"] = outputs
         return Message("go")
 
 
@@ -225,7 +233,7 @@ class _Auditor:
     def _execute(self, plan: Array, budget_s: float) -> tuple[_Told, Array | None, str]:
         """Execute one notebook; return what was told of it, the autograder.pt it wrote, and how the worker ended."""
         settings, told = self._settings, _Told()
-        files = {**_given_files(), **self._files}
+        files = {**_given_files(settings.homework), **self._files}
         stand_ins = _stand_in_files()
         strict = syscalls.compile_filter() if self._running.walls.seccomp is not None else b""
         variables = {"GRADER_CIFAR10": str(settings.data)} if settings.data else {}
@@ -265,14 +273,17 @@ class _Auditor:
                 raise MalformedAnswer(outcome.ending.value)
             return read_records(outcome.message, notebook.name, ended=ended)
         except MalformedAnswer as error:
-            return NotebookRecord(notebook.name, (), ended=f"its outputs could not be compared ({error})")
+            return NotebookRecord(notebook.name, (), ended=ended, uncompared=str(error))
 
     def _compare_saved(self, handed_in: Array | None, written: Array | None) -> list[SavedValue]:
         if handed_in is None and written is None:
             return []
         then, now = self._load(handed_in), self._load(written)
         keys = dict.fromkeys([*then, *now])
-        return [compare_key(key, then.get(key), now.get(key), reduced=self._settings.reduced) for key in keys]
+        from grader.checks.compare import Calibration  # it may be imported only after the zygotes were forked
+
+        tolerance, reduced = Calibration(self._settings.homework.calibration).widest_tolerance(), self._settings.reduced
+        return [compare_key(key, then.get(key), now.get(key), tolerance, reduced=reduced) for key in keys]
 
     def _load(self, file: Array | None) -> dict[str, list[Array]]:
         if file is None:
@@ -284,9 +295,11 @@ class _Auditor:
         return values
 
 
-def compare_key(key: str, then: Sequence[Array] | None, now: Sequence[Array] | None, *, reduced: bool) -> SavedValue:
+def compare_key(
+    key: str, then: Sequence[Array] | None, now: Sequence[Array] | None, tolerance: Tolerance, *, reduced: bool
+) -> SavedValue:
     """Return how a saved value compares with the one written now; `reduced` as in `Settings`."""
-    from grader.checks.compare import compare, widest_tolerance  # it may be imported only after the zygotes were forked
+    from grader.checks.compare import compare  # it may be imported only after the zygotes were forked
 
     if now is None:
         return SavedValue(key, "only handed in", "The notebooks do not write it now.")
@@ -298,7 +311,6 @@ def compare_key(key: str, then: Sequence[Array] | None, now: Sequence[Array] | N
         numbers = [float(values[0].reshape(-1)[0]) if values[0].size else float("nan") for values in (then, now)]
         if reduced:
             return SavedValue(key, "not comparable", f"{numbers[0]:.3f} when it was handed in, {numbers[1]:.3f} now.")
-    tolerance = widest_tolerance()
     pairs = [(one.astype(np.float64), other.astype(np.float64)) for one, other in zip(then, now, strict=True)]
     sentences = [
         sentence
@@ -308,9 +320,10 @@ def compare_key(key: str, then: Sequence[Array] | None, now: Sequence[Array] | N
     return SavedValue(key, "differs", sentences[0]) if sentences else SavedValue(key, "same")
 
 
-def _given_files() -> dict[str, Array]:
+def _given_files(homework: Homework) -> dict[str, Array]:
     """Return what the homework hands out beside the notebooks; a student's own file of that name wins."""
-    paths = [*sorted(GIVEN.glob("*.py")), GIVEN / "public_vectors.pt"]
+    vectors = [homework.templates / name for name in homework.public_vectors]
+    paths = [*sorted(homework.templates.glob("*.py")), *vectors]
     return {path.name: np.frombuffer(path.read_bytes(), dtype=np.uint8) for path in paths}
 
 

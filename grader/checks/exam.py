@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from grader.checks.compare import Tolerance, calibrated
+from grader.checks.compare import EXACT, Calibration, Tolerance
+from grader.contract import Function
 from grader.verdicts import Evidence
 from grader.wire import Array, Arrays
 
@@ -111,39 +112,72 @@ class Check:
     One question's way of asking and judging.
 
     Args:
-        key: "<function>.<aspect>", as the rubric names it.
-        part: "vision" or "metalearning".
-        function: the contract's name of what is judged.
+        subject: the function that is judged, as the contract describes it.
         aspect: output, gradient, behaviour, generality, convergence.
-        probe: the probe that asks.
-        wanted: names whose definitions the worker needs.
-        needs: names of helpers that may be lent if the student's own are wrong.
         prepare: draws the inputs and computes the reference's answers.
         judge: compares.
+        calibration: the measured tolerances.
         errors: what `judge` holds against tolerances; None where it compares exactly, or by a band of its own.
-        tolerances: of outputs that are no arithmetic, and in which right answers agree exactly; those of all others
-            were measured and stand in calibration.json.
-        aliases: other names under which the function may have been handed in.
+        asked_by: the probe that asks; the function's own where none is named.
+        needs: helpers that may be lent if the student's own are wrong; those that the contract lends to the function
+            where None.
+        lent_ways: settings to lend them with in turn, where callers may call them in more than one right way.
         after: check of something handed in that must have been passed before this one can be.
         apart_from: part of the homework that wants a function of the same name; its answer does not count here.
         rests_on: functions that are part of what is asked and so are never lent; where one is wrong, that comes first.
+        exempt: where it has no `errors`: why it needs no measured tolerance.
+        trains: whether it trains a module, for seconds; known submissions are asked it only where they name it.
     """
 
-    key: str
-    part: str
-    function: str
+    subject: Function
     aspect: str
-    probe: str
-    wanted: tuple[str, ...]
     prepare: Callable[[torch.Generator], Exam]
     judge: Judge
-    needs: tuple[str, ...] = ()
+    calibration: Calibration
     errors: Errors | None = None
-    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
-    aliases: tuple[str, ...] = ()
+    asked_by: str = ""
+    needs: tuple[str, ...] = ()
+    lent_ways: tuple[Mapping[str, Any], ...] = ({},)
     after: str = ""
     apart_from: str = ""
     rests_on: tuple[str, ...] = ()
+    exempt: str = ""
+    trains: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name in the rubric: "<function>.<aspect>"."""
+        return f"{self.subject.name}.{self.aspect}"
+
+    @property
+    def part(self) -> str:
+        """The part of the homework."""
+        return self.subject.part
+
+    @property
+    def function(self) -> str:
+        """The contract's name of what is judged."""
+        return self.subject.name
+
+    @property
+    def probe(self) -> str:
+        """The probe that asks."""
+        return self.asked_by or self.subject.name
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Names whose definitions the worker needs."""
+        return self.subject.wanted
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names under which the function may have been handed in."""
+        return self.subject.aliases
+
+    @property
+    def exact(self) -> Mapping[str, Tolerance]:
+        """Outputs that are no arithmetic, in which right answers agree exactly; all others were measured."""
+        return {each.name: EXACT[each.kind] for each in self.subject.returns if each.kind in EXACT}
 
     def tolerance(self, name: str) -> Tolerance:
         """
@@ -152,6 +186,6 @@ class Check:
         Raises:
             LookupError: it was never measured.
         """
-        if name in self.tolerances:
-            return self.tolerances[name]
-        return calibrated(self.key, "gradient" if name.startswith("gradient/") else name)
+        if name in self.exact:
+            return self.exact[name]
+        return self.calibration.tolerance(self.key, "gradient" if name.startswith("gradient/") else name)

@@ -15,7 +15,15 @@ MAX_CODE_CELLS = 2_000
 
 _CELL_START = re.compile(r'\{\s*"cell_type"\s*:')
 # Keys of an output's content that stand for a figure; those without a slash are of format 3.
-_FIGURES = ("image/", "application/vnd.jupyter.widget-view", "application/vnd.plotly", "png", "jpeg", "svg")
+_FIGURES = (
+    "image/",
+    "application/pdf",
+    "application/vnd.jupyter.widget-view",
+    "application/vnd.plotly",
+    "png",
+    "jpeg",
+    "svg",
+)
 _FIGURE_TAG = re.compile(r"<(?:img|svg|canvas|video)\b", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -34,6 +34,8 @@ NOTE_KINDS = (
     "skipped-cell",  # a cell in another language
 )
 
+_ABOUT_WHAT_WAS_NOT_READ = frozenset({"archive", "damaged", "left-out"})
+
 MAX_NOTES = 60
 MAX_NOTE_CHARACTERS = 500
 MAX_LABEL_CHARACTERS = 100
@@ -45,6 +47,8 @@ MAX_NAMES = 2_000
 MAX_PLAN_STEPS = 5_000
 MAX_MODULES = 500
 MAX_NOTEBOOKS = 200
+MAX_RIVALS = 4
+MAX_PATH = 2_000
 MAX_FILE_BYTES = 64 * 2**20
 
 # What to allow the surveying worker's answer on the wire: as JSON, a character takes up to twelve bytes.
@@ -168,6 +172,8 @@ class Intake:
         used: (part or role, file) pairs: what was taken from where.
         notes: what the student should know about how the submission was read.
         runs: what each notebook shows of having been run.
+        rivals: paths of notebooks that could as well have been taken for one place, the taken one first; none where
+            it is clear, or where there is no autograder.pt to tell.
     """
 
     parts: Mapping[str, Code]
@@ -176,6 +182,23 @@ class Intake:
     used: tuple[tuple[str, str], ...] = ()
     notes: tuple[Note, ...] = ()
     runs: tuple[NotebookRun, ...] = ()
+    rivals: tuple[str, ...] = ()
+
+    @property
+    def is_read_whole(self) -> bool:
+        """Whether nothing of the submission was left out, so that what was not found is not there."""
+        return not any(note.kind in _ABOUT_WHAT_WAS_NOT_READ for note in self.notes)
+
+    def why_not_found(self, file: str) -> str:
+        """Return why a file that was asked for was not found, as a sentence that is true whatever was left out."""
+        stem = file.rpartition(".")[0]
+        about = [note for note in self.notes if note.kind in _ABOUT_WHAT_WAS_NOT_READ]
+        named = [note.text for note in about if stem.lower() in note.text.lower()]
+        if named:
+            return f"`{file}` was not read: {named[0]}"
+        if about:
+            return f"There is no `{file}` in what could be read of the submission; see the notes at the top."
+        return f"There is no `{file}` in the submission."
 
 
 def read_survey(message: Message, *, notes: Sequence[Note] = ()) -> Intake:
@@ -242,7 +265,7 @@ def _intake(message: Message, notes: tuple[Note, ...]) -> Intake:
     if message.kind != "survey":
         raise _MalformedError("kind")
     meta = _mapping(message.meta, limit=10)
-    if set(meta) != {"parts", "modules", "used", "notes", "runs"}:
+    if set(meta) != {"parts", "modules", "used", "notes", "runs", "rivals"}:
         raise _MalformedError("fields")
     parts = {name: _code(value) for name, value in _mapping(meta["parts"], limit=20).items()}
     modules = {
@@ -262,6 +285,7 @@ def _intake(message: Message, notes: tuple[Note, ...]) -> Intake:
         used=used,
         notes=(notes + said)[:MAX_NOTES],
         runs=tuple(_notebook_run(value) for value in _sequence(meta["runs"], limit=MAX_NOTEBOOKS)),
+        rivals=tuple(_text(path, limit=MAX_PATH) for path in _sequence(meta["rivals"], limit=MAX_RIVALS)),
     )
 
 

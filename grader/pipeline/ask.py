@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import importlib.util
 import logging
 import math
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 
+from grader.checks.diagnosis import KnownMistakes, diagnose
 from grader.checks.drawing import KEY_BYTES, generator_from
 from grader.checks.exam import CaseAnswer, Check, Exam
+from grader.checks.lending import Lending
+from grader.checks.misconceptions import Misconception
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
 from grader.intake.report import Code, Intake
 from grader.pipeline.budget import LEAST_S
-from grader.pipeline.given import GIVEN_NAMES, given_request
+from grader.pipeline.handed_out import given_request
+from grader.pipeline.homework import Answers, Homework
 from grader.pipeline.places import places_of
 from grader.probes import task
 from grader.sandbox.host import Running, Sandbox
@@ -29,9 +32,6 @@ from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending, Outcome
 from grader.verdicts import Evidence, Verdict, failed, passed
 from grader.wire import Arrays, Caps, Message
-
-if TYPE_CHECKING:
-    from grader.checks.misconceptions import Misconception
 
 logger = logging.getLogger(__name__)
 
@@ -49,48 +49,15 @@ _NOT_COMPARABLE = "What your code returned could not be compared with the right 
 _LOOK_AT_SHAPES = (
     "Print the shape and the dtype of what is returned, and compare them with what the docstring asks for."
 )
+_OLDER_LIBRARIES = (
+    "Your code calls scikit-learn with `normalize`, as an earlier edition of this homework did. Current versions no "
+    "longer have that argument; we ignored it, which is what False meant."
+)
 
 
 class _Terms(TypedDict):
     limits: Limits
     caps: Caps
-
-
-def _do_nothing() -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Ahead:
-    """
-    What is done of the next question while one is asked and judged, so that neither side waits for the other.
-
-    Args:
-        prepare: while the worker computes.
-        begin: when it has answered and is not needed again, before the answer is judged.
-    """
-
-    prepare: Callable[[], None] = _do_nothing
-    begin: Callable[[], None] = _do_nothing
-
-
-NOTHING_AHEAD = Ahead()
-
-
-@dataclass(frozen=True)
-class Begun:
-    """A question that a worker was asked already, and what to do of the next one meanwhile."""
-
-    exam: Exam
-    running: Running
-    ahead: Ahead
-
-    def outcome(self) -> Outcome:
-        """Wait for the answer, and use the time."""
-        self.ahead.prepare()
-        outcome = self.running.outcome()
-        self.ahead.begin()
-        return outcome
 
 
 @dataclass(frozen=True)
@@ -99,127 +66,26 @@ class Asker:
     Asks questions about one submission.
 
     Args:
+        homework: what is graded.
         sandbox: where student code runs.
         intake: what was handed in.
         secret: bytes from which hidden inputs are drawn.
         device: "cpu" or "cuda".
         memory_mib: address space for each worker.
         given_modules: source of the modules that are handed out, for a student whose own copy is lost.
+        answers: the trusted side of the homework; without it nothing is lent and no mistake is named.
     """
 
+    homework: Homework
     sandbox: Sandbox
     intake: Intake
     secret: bytes
     device: str
     memory_mib: int
     given_modules: Mapping[str, str] = field(default_factory=dict)
+    answers: Answers | None = None
 
-    def ask(
-        self,
-        check: Check,
-        time_limit_s: float,
-        *,
-        unsound: frozenset[str],
-        allowance_s: float | None = None,
-        begun: Begun | None = None,
-    ) -> tuple[Evidence, tuple[str, ...]]:
-        """
-        Ask with the student's own helpers; where that fails and one of them is wrong, again with ours.
-
-        Args:
-            check: how to ask and judge.
-            time_limit_s: seconds that the student's code may take.
-            unsound: functions of which something was found wrong.
-            allowance_s: seconds for both runs together; None does not bound them.
-            begun: where the question was begun before.
-
-        Returns:
-            The evidence, and the helpers that were lent.
-        """
-        unavailable = self._unavailable(check)
-        if unavailable is not None:
-            return unavailable, ()
-        end = math.inf if allowance_s is None else time.monotonic() + allowance_s
-        lent = tuple(name for name in check.needs if name in unsound)
-        exam = check.prepare(self.generator(check.key)) if begun is None else begun.exam
-        if begun is not None and lent:  # a second run may be needed, so the next question has to wait
-            begun = replace(begun, ahead=replace(begun.ahead, begin=_do_nothing))
-        own = self.examine(check, exam, time_limit_s, begun=begun)
-        left_s = end - time.monotonic()
-        if own.passed or not lent or left_s < LEAST_S:
-            return own, ()
-        assisted = self.examine(check, exam, min(time_limit_s, left_s), lent=lent)
-        if assisted.passed:
-            return passed(), lent
-        if own.fraction > assisted.fraction:
-            return own, ()
-        # What a run with our helpers printed or raised could carry their answers: the student reads only what
-        # their own run showed, and the verdict.
-        if own.verdict is assisted.verdict:
-            return replace(own, fraction=assisted.fraction), lent
-        findings = _without_text(assisted.verdict, check)
-        changed = replace(own, verdict=assisted.verdict, fraction=assisted.fraction)
-        return replace(changed, findings=findings, try_next=_MEND_BOTH, diagnosis=()), lent
-
-    def examine(
-        self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = (), begun: Begun | None = None
-    ) -> Evidence:
-        """Run the probe once in a fresh worker, or wait for one that was begun, and judge what came home."""
-        outcome = self._run(check, exam, time_limit_s, lent) if begun is None else begun.outcome()
-        message = outcome.message
-        if outcome.ending is not Ending.ANSWERED or message is None:
-            return ended_early(outcome.ending.name, outcome.detail)
-        if message.kind == task.FAILURE:
-            code = self.intake.parts[check.part]
-            told = with_labels(message.meta, code.labels(check.wanted))
-            return explain_failure(told, function=check.function, not_run=code.not_run)
-        if message.kind != task.ANSWER:
-            return ended_early(Ending.BAD_ANSWER.name, "")
-        # What a run with our helpers gave says something about their answers: it is judged and no more.
-        evidence, known = judge_answers(check, exam, read_answers(message, len(exam.cases)), diagnosing=not lent)
-        return self._with_names(evidence, known, check) if known else evidence
-
-    def _with_names(self, evidence: Evidence, known: Sequence[Misconception], check: Check) -> Evidence:
-        """Add the names of the mistakes that the values show, what to say about them, and where to look."""
-        happened = [entry.happened for entry in known]
-        places = places_of(known, self.intake.parts[check.part], function=check.function, aliases=check.aliases)
-        return replace(
-            evidence,
-            findings=tuple(dict.fromkeys((*happened, *places, *evidence.findings))),
-            try_next=" ".join(dict.fromkeys(entry.right for entry in known)),
-            diagnosis=tuple(entry.id for entry in known),
-        )
-
-    def fetch(self, check: Check, exam: Exam, time_limit_s: float) -> list[CaseAnswer] | None:
-        """Run the probe once and return what came home, unjudged; None if nothing did."""
-        if self._unavailable(check) is not None:
-            return None
-        message = self._run(check, exam, time_limit_s, ()).message
-        return read_answers(message, len(exam.cases)) if message is not None and message.kind == task.ANSWER else None
-
-    def prepare(self, check: Check) -> Exam | None:
-        """Draw a check's inputs and compute the reference's answers; None where its function is not there."""
-        return check.prepare(self.generator(check.key)) if self._unavailable(check) is None else None
-
-    def begin(self, check: Check, exam: Exam, time_limit_s: float) -> Running:
-        """Have a fresh worker begin with the probe, with the student's own helpers."""
-        return self.sandbox.begin("probe", self._request(check, exam, ()), **self._terms(exam, time_limit_s))
-
-    def _run(self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...]) -> Outcome:
-        answer = _lend(lent, exam) if lent else None
-        request = self._request(check, exam, lent)
-        return self.sandbox.run("probe", request, answer=answer, **self._terms(exam, time_limit_s, lent))
-
-    def _terms(self, exam: Exam, time_limit_s: float, lent: tuple[str, ...] = ()) -> _Terms:
-        limits = Limits(wall_s=time_limit_s, memory_mib=self.memory_mib)
-        return {"limits": limits, "caps": caps_of(exam, lent)}
-
-    def generator(self, purpose: str) -> torch.Generator:
-        """Return the source of hidden inputs for a purpose: the same for the same code, unknown without the secret."""
-        digest = hmac.new(self.secret, purpose.encode(), hashlib.sha256).digest()
-        return generator_from(digest[:KEY_BYTES])
-
-    def _unavailable(self, check: Check) -> Evidence | None:
+    def unavailable(self, check: Check) -> Evidence | None:
         """Return evidence where the function itself is not there to be asked."""
         code = self.intake.parts[check.part]
         root = check.function.partition(".")[0]
@@ -237,6 +103,124 @@ class Asker:
             return not_found(check.function, _near(code, check.function))
         return None
 
+    def prepare(self, check: Check) -> Exam:
+        """Draw a check's inputs and compute the reference's answers."""
+        return check.prepare(self.generator(check.key))
+
+    def begin(self, check: Check, exam: Exam, time_limit_s: float) -> Running:
+        """Have a fresh worker begin with the probe, with the student's own helpers."""
+        return self.sandbox.begin("probe", self._request(check, exam, ()), **self._terms(exam, time_limit_s))
+
+    def judge(self, check: Check, exam: Exam, outcome: Outcome, *, lent: tuple[str, ...] = ()) -> Evidence:
+        """Judge what a worker brought home that had these helpers of ours."""
+        message = outcome.message
+        if outcome.ending is not Ending.ANSWERED or message is None:
+            return ended_early(outcome.ending.name, outcome.detail)
+        if message.kind == task.FAILURE:
+            code = self.intake.parts[check.part]
+            told = with_labels(message.meta, code.labels(check.wanted))
+            return explain_failure(told, function=check.function, not_run=code.not_run)
+        if message.kind != task.ANSWER:
+            return ended_early(Ending.BAD_ANSWER.name, "")
+        # What a run with our helpers gave says something about their answers: it is judged and no more.
+        answers = read_answers(message, len(exam.cases))
+        mistakes = self.answers.mistakes if self.answers is not None and not lent else None
+        evidence, known = judge_answers(check, exam, answers, mistakes)
+        if answers[0].get(task.OLDER_LIBRARIES) is not None:
+            evidence = replace(evidence, notes=(*evidence.notes, _OLDER_LIBRARIES))
+        return self._with_names(evidence, known, check) if known else evidence
+
+    def examine(self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = ()) -> Evidence:
+        """Run the probe once in a fresh worker, and judge what comes home."""
+        return self.judge(check, exam, self._run(check, exam, time_limit_s, lent), lent=lent)
+
+    def ask_again(
+        self,
+        check: Check,
+        exam: Exam,
+        own: Evidence,
+        *,
+        lent: tuple[str, ...],
+        time_limit_s: float,
+        deadline: float = math.inf,
+    ) -> tuple[Evidence, tuple[str, ...]]:
+        """
+        Ask a question that fails once more, with helpers of ours in place of the student's.
+
+        Args:
+            check: how to ask and judge.
+            exam: what is asked.
+            own: how it ended with the student's own helpers.
+            lent: the helpers.
+            time_limit_s: seconds that one run of the student's code may take.
+            deadline: when, by `time.monotonic()`, all runs have to be over.
+
+        Returns:
+            The evidence, and the helpers that it was judged with: none where the student's own do better.
+        """
+        assisted = self._assisted(check, exam, time_limit_s, lent, deadline)
+        if assisted.passed:
+            return passed(), lent
+        if own.fraction > assisted.fraction:
+            return own, ()
+        # What a run with our helpers printed or raised could carry their answers: the student reads only what
+        # their own run showed, and the verdict.
+        if own.verdict is assisted.verdict:
+            return replace(own, fraction=assisted.fraction), lent
+        findings = _without_text(assisted.verdict, check)
+        changed = replace(own, verdict=assisted.verdict, fraction=assisted.fraction)
+        return replace(changed, findings=findings, try_next=_MEND_BOTH, diagnosis=()), lent
+
+    def _assisted(
+        self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...], deadline: float
+    ) -> Evidence:
+        """Run the probe with helpers lent, in one way after the other while time is left; return the best evidence."""
+        found: list[Evidence] = []
+        for way in check.lent_ways:
+            left_s = deadline - time.monotonic()
+            if found and (found[-1].passed or left_s < LEAST_S):
+                break
+            asked = replace(exam, settings={**exam.settings, **way})
+            found.append(self.examine(check, asked, min(time_limit_s, left_s), lent=lent))
+        return max(found, key=lambda evidence: (evidence.passed, evidence.fraction))
+
+    def _with_names(self, evidence: Evidence, known: Sequence[Misconception], check: Check) -> Evidence:
+        """Add the names of the mistakes that the values show, what to say about them, and where to look."""
+        happened = [entry.happened for entry in known]
+        places = places_of(known, self.intake.parts[check.part], function=check.function, aliases=check.aliases)
+        return replace(
+            evidence,
+            findings=tuple(dict.fromkeys((*happened, *places, *evidence.findings))),
+            try_next=" ".join(dict.fromkeys(entry.right for entry in known)),
+            diagnosis=tuple(entry.id for entry in known),
+        )
+
+    def fetch(self, check: Check, exam: Exam, time_limit_s: float) -> list[CaseAnswer] | None:
+        """Run the probe once and return what came home, unjudged; None if nothing did."""
+        if self.unavailable(check) is not None:
+            return None
+        message = self._run(check, exam, time_limit_s, ()).message
+        return read_answers(message, len(exam.cases)) if message is not None and message.kind == task.ANSWER else None
+
+    def _run(self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...]) -> Outcome:
+        answer = self._lend(lent, exam) if lent else None
+        request = self._request(check, exam, lent)
+        return self.sandbox.run("probe", request, answer=answer, **self._terms(exam, time_limit_s, lent))
+
+    def _lend(self, lent: tuple[str, ...], exam: Exam) -> Callable[[Message], Message]:
+        """Return what answers a worker's calls of lent helpers."""
+        assert self.answers is not None, "only a run with the reference finds helpers to lend"
+        return Lending(lent, self.answers.helpers, exam.settings, exam.allowance).answer
+
+    def _terms(self, exam: Exam, time_limit_s: float, lent: tuple[str, ...] = ()) -> _Terms:
+        limits = Limits(wall_s=time_limit_s, memory_mib=self.memory_mib)
+        return {"limits": limits, "caps": caps_of(exam, lent)}
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """Return the source of hidden inputs for a purpose: the same for the same code, unknown without the secret."""
+        digest = hmac.new(self.secret, purpose.encode(), hashlib.sha256).digest()
+        return generator_from(digest[:KEY_BYTES])
+
     def _request(self, check: Check, exam: Exam, lent: tuple[str, ...]) -> Message:
         code = self.intake.parts[check.part]
         arrays: Arrays = {f"state/{name}": array for name, array in exam.state.items()}
@@ -245,8 +229,8 @@ class Asker:
         meta = {
             "probe": check.probe,
             "code": code.as_request(check.wanted, {**self.given_modules, **self.intake.modules}),
-            "given": given_request(check.part),
-            "given_names": list(GIVEN_NAMES),
+            "given": given_request(self.homework, check.part),
+            "given_names": list(self.homework.given),
             "lent": list(lent),
             "settings": dict(exam.settings),
             "device": self.device,
@@ -256,30 +240,11 @@ class Asker:
         return Message("probe", meta, arrays)
 
 
-# The reference comes in only where it is needed: the self-check works without, and may be handed out without.
-
-
-def _lend(lent: tuple[str, ...], exam: Exam) -> Callable[[Message], Message]:
-    """Return what answers a worker's calls of lent helpers."""
-    from grader.checks.lending import Lending
-
-    return Lending(lent, exam.settings.get("mae", {}), exam.allowance).answer
-
-
-def diagnose(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> tuple[Misconception, ...]:
-    """Return the known mistakes that answers show; none also where there is no reference to compute them with."""
-    if importlib.util.find_spec("reference") is None:
-        return ()
-    from grader.checks.misconceptions import diagnose as compare_with_known
-
-    return compare_with_known(check, exam, answers)
-
-
 def judge_answers(
-    check: Check, exam: Exam, answers: Sequence[CaseAnswer], *, diagnosing: bool
+    check: Check, exam: Exam, answers: Sequence[CaseAnswer], mistakes: KnownMistakes | None
 ) -> tuple[Evidence, tuple[Misconception, ...]]:
     """
-    Judge what came home and, if asked, find the known mistakes that it shows.
+    Judge what came home and find the known mistakes that it shows.
 
     Values may be anything that fits into their dtype: what overflows on the way to a verdict is wrong, and no news.
 
@@ -293,10 +258,10 @@ def judge_answers(
             logger.exception("%s: what came home could not be compared", check.key)
             check.judge(check, exam, [CaseAnswer(dict(case.expected)) for case in exam.cases])
             return failed(_NOT_COMPARABLE, try_next=_LOOK_AT_SHAPES), ()
-        if not diagnosing or evidence.verdict is not Verdict.FAILED:
+        if mistakes is None or evidence.verdict is not Verdict.FAILED:
             return evidence, ()
         try:
-            return evidence, diagnose(check, exam, answers)
+            return evidence, diagnose(mistakes, check, exam, answers)
         except Exception:  # as above; the verdict stands without a name for the mistake
             logger.exception("%s: no known mistake could be looked for", check.key)
             return evidence, ()

@@ -1,45 +1,38 @@
-"""Which checks there are, and the judging of one submission's questions in order."""
+"""The judging of one submission's questions in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from grader.checks.convergence import CONVERGENCE_CHECKS
 from grader.checks.exam import Check, Exam
-from grader.checks.metalearning import METALEARNING_CHECKS
-from grader.checks.vision import VISION_CHECKS
 from grader.errors import StaffError
 from grader.feedback.words import Judgement
-from grader.intake.report import Intake, fingerprint
-from grader.pipeline.ask import NOTHING_AHEAD, Ahead, Asker, Begun
-from grader.pipeline.claims import ACCURACIES_CLAIM, OUTPUTS_CLAIM, Claims
-from grader.pipeline.completion import COMPLETIONS, Completion, judge_completion
-from grader.pipeline.saved_model import SAVED_MODEL, judge_saved_model
+from grader.pipeline.ask import Asker
+from grader.pipeline.budget import LEAST_S
+from grader.pipeline.history import History
+from grader.pipeline.homework import Answers
 from grader.pipeline.staff import judge_staff_tests
 from grader.rubric import Question, Rubric
-from grader.sandbox.host import Running, Sandbox
-from grader.verdicts import Evidence, Verdict
+from grader.sandbox.host import Running
+from grader.sandbox.outcome import Outcome
+from grader.verdicts import Evidence, Verdict, passed
 
-CHECKS = {check.key: check for check in (*VISION_CHECKS, *CONVERGENCE_CHECKS, *METALEARNING_CHECKS)}
-KNOWN_CHECKS = frozenset({*CHECKS, OUTPUTS_CLAIM, ACCURACIES_CLAIM, SAVED_MODEL, *COMPLETIONS})
-
-# Judges what was handed in as it lies there, within some seconds: no function of the student's is examined.
-Inspection = Callable[[float], Evidence]
+_NO_LIMIT_S = 1e9  # what has to be done before is looked at, not run
 
 
-def wanted_names() -> dict[str, tuple[str, ...]]:
+def wanted_names(answers: Answers) -> dict[str, tuple[str, ...]]:
     """Return, for each part of the homework, the names that intake should look for."""
     names: dict[str, dict[str, None]] = {}
-    for check in CHECKS.values():
+    for check in answers.checks:
         part = names.setdefault(check.part, {})
         part.update(dict.fromkeys((*check.wanted, check.function)))
     return {part: tuple(found) for part, found in names.items()}
 
 
-def check_rubric(rubric: Rubric) -> None:
+def check_rubric(rubric: Rubric, answers: Answers) -> None:
     """
     Make sure that every question of a rubric can be asked.
 
@@ -47,7 +40,7 @@ def check_rubric(rubric: Rubric) -> None:
         StaffError: it names a check that there is not.
     """
     for question in rubric.questions:
-        if question.check not in KNOWN_CHECKS:
+        if question.check not in answers.known:
             raise StaffError(
                 happened=f"Question {question.number} of the rubric names the check {question.check!r}, "
                 "which there is not.",
@@ -60,115 +53,94 @@ class Questions:
     Judges the questions of one submission; what went wrong before decides what may be lent later.
 
     Args:
-        sandbox: where student code runs.
-        intake: what was handed in.
-        secret: bytes from which hidden inputs are drawn, together with the submission's code.
-        device: "cpu" or "cuda".
-        memory_mib: address space for each worker.
-        given_modules: source of the modules that are handed out.
-        cifar10: the folder to which CIFAR-10 was unpacked, or None.
+        asker: asks about the submission.
+        answers: the trusted side of the homework.
+        data_set: the folder with the homework's data set, or None.
     """
 
-    def __init__(
-        self,
-        sandbox: Sandbox,
-        intake: Intake,
-        *,
-        secret: bytes,
-        device: str,
-        memory_mib: int,
-        given_modules: Mapping[str, str] | None = None,
-        cifar10: Path | None = None,
-    ) -> None:
-        # The same code in another packing gets the same inputs, so the same submission gets the same result.
-        self._asker = Asker(sandbox, intake, secret + fingerprint(intake), device, memory_mib, given_modules or {})
-        claims = Claims(self._asker, cifar10)
-        self._inspections: dict[str, Inspection] = {
-            OUTPUTS_CLAIM: claims.judge_outputs,
-            ACCURACIES_CLAIM: claims.judge_accuracies,
-            SAVED_MODEL: partial(judge_saved_model, self._asker),
-            **{key: partial(_inspect_runs, completion, intake) for key, completion in COMPLETIONS.items()},
-        }
-        self._exams: dict[str, Exam] = {}  # check -> what will be asked, of those that were prepared
-        self._running: dict[str, tuple[Exam, Running]] = {}  # check -> what is asked, of those that were begun
-        self._sound: dict[str, bool] = {}  # function -> nothing was found wrong with it, without our help
-        self._seen_unsound: set[str] = set()  # functions of which students see that something was found wrong
-        self._wrong_values: dict[str, Question] = {}  # function -> the question that students see its values fail
+    def __init__(self, asker: Asker, answers: Answers, *, data_set: Path | None = None) -> None:
+        self._asker = asker
+        self._history = History()
+        self._checks = answers.by_key
+        self._inspections = answers.inspections(asker, data_set)
 
-    def prepare(self, question: Question) -> None:
-        """Draw the inputs of a question that is asked later, and compute the answers, where it has any."""
-        check = CHECKS.get(question.check)
-        if check is None or check.after or check.key in self._exams or check.key in self._running:
-            return
-        exam = self._asker.prepare(check)
-        if exam is not None:
-            self._exams[check.key] = exam
+    def prepare(self, question: Question) -> Exam | None:
+        """Draw a question's inputs and compute the answers; None where no worker is asked about a function."""
+        check = self._checks.get(question.check)
+        if check is None or self._not_done_before(check, _NO_LIMIT_S) or self._asker.unavailable(check):
+            return None
+        return self._asker.prepare(check)
 
-    def begin(self, question: Question, time_limit_s: float) -> None:
-        """Have a worker begin with a question whose turn to be judged comes next, where that is possible."""
-        self.prepare(question)
-        exam = self._exams.pop(question.check, None)
-        if exam is not None:
-            self._running[question.check] = exam, self._asker.begin(CHECKS[question.check], exam, time_limit_s)
+    def begin(self, question: Question, exam: Exam, time_limit_s: float) -> Running:
+        """Have a worker begin with a question, with the student's own helpers."""
+        return self._asker.begin(self._checks[question.check], exam, time_limit_s)
+
+    def may_be_asked_again(self, question: Question) -> bool:
+        """
+        Return whether its worker may not be the last one that a question needs, so that the next one has to wait.
+
+        So it is where our helpers may be lent, by what was judged up to now; and on a GPU, whose memory is watched
+        and not limited, and nobody watches while we judge.
+        """
+        return self._asker.device != "cpu" or bool(self._history.unsound(self._checks[question.check]))
 
     def judge(
-        self,
-        question: Question,
-        time_limit_s: float,
-        *,
-        allowance_s: float | None = None,
-        ahead: Ahead = NOTHING_AHEAD,
+        self, question: Question, exam: Exam | None, outcome: Outcome | None, *, time_limit_s: float, deadline: float
     ) -> Judgement:
         """
-        Ask and judge one question.
+        Judge one question; where a helper is wrong and the question fails, ask again with ours.
 
         Args:
             question: from the rubric.
+            exam: what was asked; None where no worker was.
+            outcome: what the worker brought home; None where none was asked.
             time_limit_s: seconds that one run of the student's code may take.
-            allowance_s: seconds for all runs of this question together; None does not bound them.
-            ahead: what can be done of the next question meanwhile, where this one was begun.
+            deadline: when, by `time.monotonic()`, all runs of this question have to be over.
         """
         if question.check in self._inspections:
             return Judgement(question, self._inspections[question.check](time_limit_s))
-        check = CHECKS[question.check]
-        if check.after and not (before := self._inspections[check.after](time_limit_s)).passed:
-            return Judgement(question, replace(before, verdict=Verdict.MISSING))
-        unsound = frozenset(name for name in check.needs if not self._sound.get(name, False))
-        running = self._running.pop(check.key, None)
-        if self._asker.device != "cpu":  # memory is only watched there, and nobody watches while we judge
-            ahead = Ahead(ahead.prepare)
-        begun = Begun(*running, ahead) if running is not None else None
-        evidence, lent = self._asker.ask(check, time_limit_s, unsound=unsound, allowance_s=allowance_s, begun=begun)
-        right_alone = evidence.passed and not lent
-        self._sound[check.function] = self._sound.get(check.function, True) and right_alone
-        if not question.hidden and not right_alone:
-            self._seen_unsound.add(check.function)
-        if not question.hidden and evidence.verdict is Verdict.FAILED and check.aspect == "output":
-            self._wrong_values[check.function] = question
-        if evidence.verdict is Verdict.FAILED and check.aspect == "gradient" and check.function in self._wrong_values:
-            evidence = _values_first(evidence, self._wrong_values[check.function])
-        evidence = self._after_what_it_rests_on(check, evidence)
-        # That we lent a helper says that the student's is wrong, which only a question that they see may say.
-        return Judgement(question, evidence, tuple(name for name in lent if name in self._seen_unsound))
+        check = self._checks[question.check]
+        not_done = self._not_done_before(check, time_limit_s)
+        if not_done is not None:
+            return Judgement(question, not_done)
+        evidence, lent = self._found(check, exam, outcome, time_limit_s=time_limit_s, deadline=deadline)
+        self._history.note(question, check, evidence, lent)
+        # That we lent a helper says that the student's is wrong.
+        named = tuple(name for name in lent if self._history.may_name(name))
+        return Judgement(question, self._after_what_comes_first(check, evidence), named)
 
-    def _after_what_it_rests_on(self, check: Check, evidence: Evidence) -> Evidence:
-        """Say first, where training does not work, which values are wrong that students see to be wrong."""
-        wrong = [self._wrong_values[name] for name in check.rests_on if name in self._wrong_values]
-        if evidence.verdict is not Verdict.FAILED or not wrong:
+    def _found(
+        self, check: Check, exam: Exam | None, outcome: Outcome | None, *, time_limit_s: float, deadline: float
+    ) -> tuple[Evidence, tuple[str, ...]]:
+        """Return the evidence, and the helpers of ours that it was judged with."""
+        if exam is None or outcome is None:
+            unavailable = self._asker.unavailable(check)
+            assert unavailable is not None  # or a worker would have been asked
+            return unavailable, ()
+        own = self._asker.judge(check, exam, outcome)
+        lent = self._history.unsound(check)
+        if own.passed or not lent or deadline - time.monotonic() < LEAST_S:
+            return own, ()
+        return self._asker.ask_again(check, exam, own, lent=lent, time_limit_s=time_limit_s, deadline=deadline)
+
+    def _not_done_before(self, check: Check, time_limit_s: float) -> Evidence | None:
+        """Return the evidence where something has to be handed in first that was not."""
+        before = self._inspections[check.after](time_limit_s) if check.after else passed()
+        return None if before.passed else replace(before, verdict=Verdict.MISSING)
+
+    def _after_what_comes_first(self, check: Check, evidence: Evidence) -> Evidence:
+        """Say first which values are wrong that students see to be wrong, where gradients or training follow them."""
+        if evidence.verdict is not Verdict.FAILED:
             return evidence
-        numbers = " and ".join(question.number for question in wrong)
-        finding = f"The values are not right yet (question {numbers}), so training cannot be."
-        return replace(evidence, findings=(finding, *evidence.findings), try_next=f"Mend {numbers} first.")
-
-    def give_up(self) -> None:
-        """End what was begun and will not be judged any more."""
-        for _, running in self._running.values():
-            running.give_up()
-        self._running.clear()
+        wrong = self._history.wrong_values(check.function) if check.aspect == "gradient" else None
+        if wrong is not None:
+            evidence = _values_first(evidence, wrong)
+        rests_on = [question for name in check.rests_on if (question := self._history.wrong_values(name)) is not None]
+        return _training_after(evidence, rests_on) if rests_on else evidence
 
     def judge_staff_tests(self, path: Path) -> list[Judgement]:
         """Run the staff's own questions over what probes bring home."""
-        return judge_staff_tests(path, self._asker, CHECKS)
+        return judge_staff_tests(path, self._asker, self._checks)
 
 
 def _values_first(evidence: Evidence, wrong: Question) -> Evidence:
@@ -177,5 +149,8 @@ def _values_first(evidence: Evidence, wrong: Question) -> Evidence:
     return replace(evidence, findings=(finding,), try_next=f"Mend {wrong.number} first.")
 
 
-def _inspect_runs(completion: Completion, intake: Intake, _: float) -> Evidence:
-    return judge_completion(completion, intake.runs)
+def _training_after(evidence: Evidence, wrong: Sequence[Question]) -> Evidence:
+    """Say of training that does not work that the values come first."""
+    numbers = " and ".join(question.number for question in wrong)
+    finding = f"The values are not right yet (question {numbers}), so training cannot be."
+    return replace(evidence, findings=(finding, *evidence.findings), try_next=f"Mend {numbers} first.")

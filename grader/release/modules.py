@@ -1,32 +1,39 @@
-"""Modules that students get beside the notebooks: reference/notebooks/modules, solved or as handed out."""
+"""
+Modules that students get beside the notebooks, solved or as handed out.
+
+A line `# include="grader.checks.compare:compare" closure=true` stands for the source of what it names, as in notebooks.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from grader.release.notebooks import REPOSITORY, require_once
+from grader.release.notebooks import included_source, require_once
 from grader.release.regions import without_markers, without_solutions
 
-
-def module_sources() -> list[Path]:
-    """Return the sources of all modules, in the order of their names."""
-    return sorted((REPOSITORY / "reference" / "notebooks" / "modules").glob("*.py"))
+_INCLUDE = re.compile(r'^# include="(?P<include>[^"]+)"(?P<closure> closure=true)?$', re.MULTILINE)
 
 
-def solved_modules() -> dict[str, str]:
+def module_sources(folder: Path) -> list[Path]:
+    """Return the sources of all modules beside the notebooks of a folder, in the order of their names."""
+    return sorted((folder / "modules").glob("*.py"))
+
+
+def solved_modules(folder: Path) -> dict[str, str]:
     """
     Return the text of every module with its solutions, by file name.
 
     Raises:
         StaffError: a marker in a source is wrong.
     """
-    return {path.name: without_markers(_text(path), origin=path.name) + "\n" for path in module_sources()}
+    return {path.name: without_markers(_text(path), origin=path.name) + "\n" for path in module_sources(folder)}
 
 
-def template_modules() -> dict[str, str]:
+def template_modules(folder: Path) -> dict[str, str]:
     """Return the text of every module as students get it; errors are those of `solved_modules`."""
-    return {path.name: without_solutions(_text(path), origin=path.name) + "\n" for path in module_sources()}
+    return {path.name: without_solutions(_text(path), origin=path.name) + "\n" for path in module_sources(folder)}
 
 
 def edit_modules(modules: Mapping[str, str], edits: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -49,4 +56,7 @@ def edit_modules(modules: Mapping[str, str], edits: Mapping[str, Mapping[str, st
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+    def included(line: re.Match[str]) -> str:
+        return included_source(line["include"], closure=line["closure"] is not None, origin=path.name)
+
+    return _INCLUDE.sub(included, path.read_text(encoding="utf-8"))

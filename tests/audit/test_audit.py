@@ -17,9 +17,11 @@ from grader.audit.findings import CHANGED, LOOK, findings_of
 from grader.audit.record import CellRecord, NotebookRecord
 from grader.audit.report import SCHEMA, as_json, as_markdown, write_audit
 from grader.audit.run import Audit, Settings, audit_submission
-from grader.release.notebooks import notebook_bytes, solved_notebook
-from grader.release.submissions import write_solved_submission
+from grader.release.notebooks import notebook_bytes
 from grader.sandbox import landlock
+from homework.homework import HOMEWORK
+from homework.release.sources import solved_notebook
+from homework.release.submissions import write_solved_submission
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
@@ -45,7 +47,7 @@ HONEST = [
     ("print(0.71)", "0.13\n"),
 ]
 ATTEMPTS = {
-    "read the grader": "open('{root}/grader/rubric.yaml').read()",
+    "read the grader": "open('{root}/homework/rubric.yaml').read()",
     "read the reference": "open('{root}/reference/vision/patches.py').read()",
     "read the password file": "open('/etc/passwd').read()",
     "read another process": "open('/proc/{parent}/environ', 'rb').read()",
@@ -68,6 +70,40 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 print("uid", os.getuid())
+"""
+
+# Says where a socket can be made: what runs before the filter stands could speak to a service of the machine.
+EAGER = """
+import socket, pathlib
+try:
+    socket.socket(socket.AF_UNIX).close()
+    pathlib.Path({evidence!r}).write_text(__file__)
+except OSError:
+    pass
+"""
+BESIDE = ("google.py", "torchvision.py", "sitecustomize.py", "usercustomize.py", "ipython_config.py", "ipykernel.py")
+# Writes the same into every place that a kernel started later might read, goes on doing so, and ends this kernel.
+PLANT = """
+import os, pathlib, site, time
+code = pathlib.Path("google.py").read_text()
+user = pathlib.Path(site.getusersitepackages())
+def plant():
+    kernels = [*pathlib.Path("..").glob("kernel-*"), pathlib.Path(os.environ["HOME"]), pathlib.Path("..")]
+    profiles = [os.environ["IPYTHONDIR"], *[f"{place}/{name}" for place in kernels for name in ("ipython", ".ipython")]]
+    names = ("ipython_config.py", "ipython_kernel_config.py", "startup/00.py")
+    places = [pathlib.Path(profile, "profile_default", name) for profile in profiles for name in names]
+    places += [user / "usercustomize.py", user / "sitecustomize.py", pathlib.Path("..", "google.py")]
+    places += [place / ".jupyter" / "jupyter_config.py" for place in kernels]
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(code)
+plant()
+if os.fork():
+    os._exit(3)
+os.setsid()
+while True:
+    plant()
+    time.sleep(0.01)
 """
 
 
@@ -110,7 +146,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
     places = {"root": ROOT, "parent": os.getpid()}
     hostile = [(f"import os, socket\n{code.format(**places)}", "done\n") for code in ATTEMPTS.values()]
     write_notebook(folder / "hostile.ipynb", [*hostile, (DAEMON, "")])
-    return audit_submission(folder, Settings(cell_limit_s=2.0, budget_s=60.0))
+    return audit_submission(folder, Settings(HOMEWORK, cell_limit_s=2.0, budget_s=60.0))
 
 
 def test_a_cell_that_loops_for_ever_costs_its_own_limit_only(audit: Audit) -> None:
@@ -164,6 +200,28 @@ def test_a_hostile_notebook_reaches_nothing(audit: Audit, attempt: str) -> None:
     assert cells_of(audit, "hostile.ipynb")[number].error_now == "PermissionError"
 
 
+def test_nothing_of_the_submission_runs_before_the_filter(tmp_path: Path) -> None:
+    """Modules beside the notebook, and what a cell left for a later kernel, are read when no socket can be made."""
+    write_notebook(
+        tmp_path / "early.ipynb",
+        [
+            ("import google.colab\nimport os\nprint(os.listdir('.'))", ""),
+            (PLANT, ""),
+            ("import os, sitecustomize, google\nprint(os.path.exists('evidence'), google.__name__)", ""),
+            ("import socket\nsocket.socket(socket.AF_UNIX)", ""),
+        ],
+    )
+    for name in BESIDE:
+        (tmp_path / name).write_text(EAGER.format(evidence="evidence"))
+
+    (record,) = audit_submission(tmp_path, Settings(cell_limit_s=10.0, budget_s=60.0)).notebooks
+
+    shown = printed_now(record)
+    assert "google.py" in shown[1]  # the files lie there
+    assert shown[3] == "False google\n"
+    assert record.cells[3].error_now == "PermissionError"
+
+
 def test_a_hostile_notebook_leaves_nothing(audit: Audit) -> None:
     """No file outside its folder, and no process of its uid, though one left its session and its parents."""
     said = printed_now(record_of(audit, "hostile.ipynb"))[len(ATTEMPTS) + 1]
@@ -197,7 +255,7 @@ def test_the_report_is_written_by_its_schema(audit: Audit, tmp_path: Path) -> No
 def test_the_time_for_all_cells_is_bounded(tmp_path: Path) -> None:
     """What is left when the time is used up is listed as not begun."""
     write_notebook(tmp_path / "slow.ipynb", [("while True: pass", ""), ("print(1)", "1\n"), ("print(2)", "2\n")])
-    audit = audit_submission(tmp_path, Settings(cell_limit_s=30.0, budget_s=8.0))
+    audit = audit_submission(tmp_path, Settings(HOMEWORK, cell_limit_s=30.0, budget_s=8.0))
 
     cells = cells_of(audit, "slow.ipynb")
     assert [cell.status for cell in cells.values()] == ["TIMEOUT", "OUT_OF_BUDGET", "OUT_OF_BUDGET"]
@@ -210,7 +268,8 @@ def test_the_time_for_all_cells_is_bounded(tmp_path: Path) -> None:
 def test_the_solved_homework_agrees_with_itself(tmp_path: Path) -> None:
     """The whole solved homework is executed on stand-in images; what can be compared is the same."""
     audit = audit_submission(
-        write_solved_submission(tmp_path / "solved.zip"), Settings(cell_limit_s=240.0, budget_s=1500.0, threads=2)
+        write_solved_submission(tmp_path / "solved.zip"),
+        Settings(HOMEWORK, cell_limit_s=240.0, budget_s=1500.0, threads=2),
     )
 
     assert audit.notebooks[0].name == "MAE_student.ipynb"
@@ -229,7 +288,7 @@ def test_a_claimed_accuracy_is_held_against_a_shortened_training(tmp_path: Path)
     printed = nbformat.v4.new_output("stream", name="stdout", text="vision transformer: test accuracy 0.712\n")
     cell.execution_count, cell.outputs = 27, [printed]
     (tmp_path / "MAE_student.ipynb").write_bytes(notebook_bytes(notebook))
-    audit = audit_submission(tmp_path, Settings(cell_limit_s=240.0, budget_s=1500.0, threads=2))
+    audit = audit_submission(tmp_path, Settings(HOMEWORK, cell_limit_s=240.0, budget_s=1500.0, threads=2))
 
     (found,) = [each for each in audit.notebooks[0].cells if each.then]
     assert found.then == "vision transformer: test accuracy 0.712"

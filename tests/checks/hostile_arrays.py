@@ -29,15 +29,17 @@ import torch
 
 from grader import wire
 from grader.checks import lending
-from grader.checks.convergence import CONVERGENCE_CHECKS
 from grader.checks.exam import Allowance, Check, Exam
 from grader.pipeline.ask import caps_of, judge_answers, read_answers
-from grader.pipeline.questions import CHECKS
 from grader.sandbox.limits import address_space_bytes
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Array, Arrays, Message
+from homework.answers import ANSWERS
+from homework.checks.convergence import CONVERGENCE_CHECKS
+from homework.checks.lending import HELPERS
 from tests.checks.convergence_code import solved
 from tests.checks.convergence_lab import train
+from tests.known import CHECKS
 
 _MIB = 2**20
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
@@ -136,7 +138,8 @@ class Walk:
             self.refused += 1
             return
         try:
-            evidence, _ = judge_answers(check, exam, read_answers(message, len(exam.cases)), diagnosing=diagnosing)
+            mistakes = ANSWERS.mistakes if diagnosing else None
+            evidence, _ = judge_answers(check, exam, read_answers(message, len(exam.cases)), mistakes)
         except Exception as error:
             self.wrong.append(f"{check.key}, {what}: {type(error).__name__}: {error}")
             return
@@ -204,27 +207,27 @@ def requests(exams: Mapping[str, Exam]) -> dict[str, tuple[dict[str, Any], Array
 def walk_helper(walk: Walk, name: str, settings: Any, arrays: Arrays, exam: Exam, every: int) -> None:
     """Make each argument of a helper hostile, then its settings, then ask for more than is allowed."""
     caps = caps_of(exam, [name])
-    model = exam.settings.get("mae", {})
 
     def forward(given: Any, sent: Arrays) -> Message:
         return Message("request", {"step": "forward", "name": name, "settings": given}, sent)
 
     generous = Allowance(calls=10**9, elements=10**12, image_elements=10**12)
     for key in list(arrays)[:_FEW]:
-        lent = lending.Lending((name,), model, generous)
+        lent = lending.Lending((name,), HELPERS, exam.settings, generous)
         for what, array in itertools.islice(hostile(arrays[key]), 0, None, every):
             walk.serve(lent, forward(settings, {**arrays, key: array}), caps, f"{name}, {key}: {what}")
             backward = {"step": "backward", "call": lent._requests - 1}
             walk.serve(lent, Message("request", backward, {"0": array}), caps, what)
     for odd in _SETTINGS:
-        walk.serve(lending.Lending((name,), model), forward(odd, arrays), caps, f"{name}, settings {odd!r:.40}")
+        lent = lending.Lending((name,), HELPERS, exam.settings)
+        walk.serve(lent, forward(odd, arrays), caps, f"{name}, settings {odd!r:.40}")
     walk_allowance(walk, forward(settings, arrays), name, exam)
 
 
 def walk_allowance(walk: Walk, request: Message, name: str, exam: Exam) -> None:
     """Call as often as is allowed, with arguments in float64 and all graphs kept; once more is refused."""
     doubled = {key: a.astype(np.float64) if a.dtype.kind == "f" else a for key, a in request.arrays.items()}
-    lent = lending.Lending((name,), exam.settings.get("mae", {}), exam.allowance)
+    lent = lending.Lending((name,), HELPERS, exam.settings, exam.allowance)
     most = lent._most_calls(name)
     for _ in range(min(most, _MANY_CALLS)):
         walk.serve(lent, Message("request", request.meta, doubled), caps_of(exam, [name]), f"{name}, often")
@@ -263,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         walk_judge(walk, CHECKS[key], exam, answers[key], options.every)
     lenders = {name: exams[key] for key, check in CHECKS.items() for name in check.needs}
     right = requests(exams)
-    for name in lending._HELPERS:
+    for name in HELPERS:
         exam = exams["ClassificationMAE.forward.gradient"] if "." in name else lenders[name]
         walk_helper(walk, name, *right[name], exam, options.every)
     report = {"tried": walk.tried, "refused": walk.refused, "wrong": walk.wrong, "caught": caught}

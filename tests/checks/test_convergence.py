@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from grader.checks import convergence
 from grader.checks.exam import CaseAnswer, Exam
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Arrays
+from homework.checks import convergence
 from tests.checks.convergence_code import CLASSIFIER, MAE, VIT, WRONG_BODIES, right_variants, solved, wrong
 from tests.checks.convergence_lab import CHECKS, answer_of, judge, train
 

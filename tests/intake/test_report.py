@@ -40,6 +40,7 @@ def honest() -> dict[str, Any]:
         "used": [["vision", "n.ipynb"]],
         "notes": [],
         "runs": [RUN],
+        "rivals": ["a/MAE_student.ipynb"],
     }
 
 
@@ -95,6 +96,9 @@ def in_run(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         in_meta("notes", [[["chosen"], "text"]]),
         in_meta("more", 1),
         in_meta("runs", {}),
+        in_meta("rivals", [7]),
+        in_meta("rivals", ["x"] * (report.MAX_RIVALS + 1)),
+        in_meta("rivals", ["x" * (report.MAX_PATH + 1)]),
         in_meta("runs", [[]]),
         in_meta("runs", [RUN] * (report.MAX_NOTEBOOKS + 1)),
         in_run("more", 1),

@@ -20,9 +20,10 @@ from grader.errors import StaffError
 from grader.feedback import results as results_module
 from grader.feedback.results import not_graded, validate_results, write_results
 from grader.feedback.words import Judgement
+from grader.pipeline.questions import Questions
 from grader.pipeline.run import CutShort, Settings, grade_submission
-from grader.pipeline.turns import Turn
 from grader.rubric import Question, Rubric
+from homework.homework import HOMEWORK
 
 ROOT = Path(__file__).parents[2]
 RUBRIC = """
@@ -224,7 +225,9 @@ def settings_in(folder: Path) -> Settings:
     """Write a submission; return settings that grade it."""
     (folder / "submission").mkdir()
     submit(folder, RIGHT, ANSWERS)
-    return Settings(questions("patchify.output", "unpatchify.output", "patchify.generality"), folder / "results")
+    return Settings(
+        HOMEWORK, questions("patchify.output", "unpatchify.output", "patchify.generality"), folder / "results"
+    )
 
 
 @pytest.mark.parametrize("full_from", [1, 2, 3])
@@ -301,14 +304,14 @@ def test_a_sandbox_that_cannot_start_runs_nothing_and_says_so(tmp_path: Path, mo
 
 def test_a_signal_to_end_passes_every_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it arrives, what is judged stays, the rest says that it was not graded, and the report is whole."""
-    real = Turn.take
+    real = Questions.judge
 
-    def cut_short(turn: Turn) -> Judgement:
-        if turn.question.number == "1.1":
+    def cut_short(self: Questions, question: Question, *others: Any, **options: Any) -> Judgement:
+        if question.number == "1.1":
             raise CutShort
-        return real(turn)
+        return real(self, question, *others, **options)
 
-    monkeypatch.setattr(Turn, "take", cut_short)
+    monkeypatch.setattr(Questions, "judge", cut_short)
     report = grade_submission(tmp_path / "submission", settings_in(tmp_path))
 
     assert verdicts(report_of(tmp_path)) == ["PASSED", "NOT_RUN", "NOT_RUN"]

@@ -12,8 +12,9 @@ import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.pipeline.ask import caps_of, judge_answers
-from grader.pipeline.questions import CHECKS
 from grader.verdicts import Evidence, Verdict
+from homework.answers import ANSWERS
+from tests.known import CHECKS
 
 CHECK = CHECKS["random_masking.output"]
 
@@ -44,12 +45,12 @@ def test_what_breaks_a_judge_is_failed_in_neutral_words(caplog: pytest.LogCaptur
     answers = [CaseAnswer({**answer.arrays, "kept": np.zeros((7, 5))}) for answer in right_answers(exam)]
 
     with caplog.at_level(logging.ERROR):
-        evidence, known = judge_answers(check, exam, answers, diagnosing=True)
+        evidence, known = judge_answers(check, exam, answers, ANSWERS.mistakes)
 
     assert (evidence.verdict, known) == (Verdict.FAILED, ())
     assert evidence.findings == ("What your code returned could not be compared with the right answer.",)
     assert "could not be broadcast" in caplog.text
-    assert judge_answers(check, exam, right_answers(exam), diagnosing=True)[0].passed
+    assert judge_answers(check, exam, right_answers(exam), ANSWERS.mistakes)[0].passed
 
 
 def test_a_judge_that_breaks_on_right_answers_is_the_graders_fault() -> None:
@@ -59,7 +60,7 @@ def test_a_judge_that_breaks_on_right_answers_is_the_graders_fault() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        judge_answers(replace(CHECK, judge=broken), exam_of(), right_answers(exam_of()), diagnosing=True)
+        judge_answers(replace(CHECK, judge=broken), exam_of(), right_answers(exam_of()), ANSWERS.mistakes)
 
 
 def test_a_mistake_that_cannot_be_looked_for_leaves_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +70,7 @@ def test_a_mistake_that_cannot_be_looked_for_leaves_the_verdict(monkeypatch: pyt
         raise ZeroDivisionError
 
     monkeypatch.setattr("grader.pipeline.ask.diagnose", broken)
-    evidence, known = judge_answers(CHECK, exam_of(), [CaseAnswer({}) for _ in exam_of().cases], diagnosing=True)
+    evidence, known = judge_answers(CHECK, exam_of(), [CaseAnswer({}) for _ in exam_of().cases], ANSWERS.mistakes)
 
     assert (evidence.verdict, known) == (Verdict.FAILED, ())
     assert evidence.findings[0] == "`kept` did not come back."
@@ -85,7 +86,7 @@ def test_masks_and_indices_of_any_dtype_keep_their_points(dtype: str) -> None:
         for each in right_answers(exam)
     ]
 
-    assert judge_answers(CHECK, exam, answers, diagnosing=False)[0].passed
+    assert judge_answers(CHECK, exam, answers, None)[0].passed
 
 
 def test_judges_see_no_small_dtypes() -> None:

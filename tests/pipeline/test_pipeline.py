@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,16 +20,21 @@ import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.errors import StaffError
+from grader.feedback.words import Judgement
 from grader.intake.report import Code, Intake
 from grader.intake.survey import answer as answer_survey
 from grader.pipeline import run as run_module
-from grader.pipeline.ask import Asker, Begun, read_answers
-from grader.pipeline.claims import PUBLIC_VECTORS
-from grader.pipeline.questions import CHECKS
+from grader.pipeline.ask import Asker, read_answers
+from grader.pipeline.questions import Questions
 from grader.pipeline.run import Report, Settings, grade_submission
-from grader.rubric import Question, Rubric
-from grader.verdicts import Evidence, Verdict, passed
+from grader.rubric import Question, Rubric, load_rubric
+from grader.sandbox.outcome import Ending, Outcome
+from grader.verdicts import Evidence, Verdict, failed, passed
 from grader.wire import Message
+from homework.answers import ANSWERS
+from homework.homework import HOMEWORK
+from homework.inspections.claims import PUBLIC_VECTORS
+from tests.known import CHECKS
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +87,7 @@ def grade(tmp_path: Path) -> Grade:
     def grade_it(sources: Sequence[str], *checks: str, files: dict[str, bytes] | None = None, **options: Any) -> Report:
         submission = write_submission(tmp_path / "submission", *sources, **(files or {}))
         rubric = options.pop("rubric", None) or rubric_of(*checks)
-        return grade_submission(submission, Settings(rubric, tmp_path / "out", **options))
+        return grade_submission(submission, Settings(HOMEWORK, rubric, tmp_path / "out", **options))
 
     return grade_it
 
@@ -199,7 +205,7 @@ def test_a_rubric_that_asks_what_there_is_not_is_the_staffs_error(grade: Grade, 
 def test_an_empty_submission_is_graded_with_words(tmp_path: Path) -> None:
     """Nothing is found, and the report says what to hand in."""
     (tmp_path / "empty").mkdir()
-    report = grade_submission(tmp_path / "empty", Settings(rubric_of("patchify.output"), tmp_path / "out"))
+    report = grade_submission(tmp_path / "empty", Settings(HOMEWORK, rubric_of("patchify.output"), tmp_path / "out"))
 
     assert verdicts(report) == ["MISSING"]
     assert "no notebook" in written(tmp_path)["output"]
@@ -224,48 +230,56 @@ class ScriptedAsker(Asker):
 
     script: dict[bool, Evidence] = field(default_factory=dict)
 
-    def examine(
-        self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = (), begun: Begun | None = None
-    ) -> Evidence:
+    def judge(self, check: Check, exam: Exam, outcome: Outcome, *, lent: tuple[str, ...] = ()) -> Evidence:
         """Return what is scripted for a run with or without help."""
         return self.script[bool(lent)]
 
-
-def ask(own: Evidence, assisted: Evidence, *, unsound: frozenset[str]) -> tuple[Evidence, tuple[str, ...]]:
-    """Ask about forward_decoder, which may be lent restore_masked."""
-    check = replace(CHECKS["MaskedAutoEncoder.forward_decoder.output"], prepare=lambda _: Exam({}, {}, []))
-    code = Code((), {"MaskedAutoEncoder": (), "MaskedAutoEncoder.forward_decoder": ()}, {}, {}, {})
-    asker = ScriptedAsker(
-        None,  # type: ignore[arg-type] # no worker is run
-        Intake({"vision": code}),
-        b"",
-        "cpu",
-        64,
-        script={False: own, True: assisted},
-    )
-    return asker.ask(check, 1.0, unsound=unsound)
+    def _run(self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...]) -> Outcome:
+        return Outcome(Ending.ANSWERED, None)
 
 
-WRONG_HELPER = frozenset({"restore_masked"})
+QUESTIONS_OF = {question.check: question for question in load_rubric(HOMEWORK.rubric).questions}
+DECODER, HELPER = "MaskedAutoEncoder.forward_decoder.output", "restore_masked.output"
+
+
+def ask(own: Evidence, assisted: Evidence, *, unsound: bool) -> tuple[Evidence, tuple[str, ...]]:
+    """Ask about forward_decoder, which may be lent restore_masked, after restore_masked was judged."""
+    code = Code((), dict.fromkeys(("MaskedAutoEncoder", "restore_masked"), ()), {}, {}, {})
+    script = {False: own, True: assisted}
+    asker = ScriptedAsker(HOMEWORK, None, Intake({"vision": code}), b"", "cpu", 64, script=script)  # type: ignore[arg-type]
+    questions = Questions(asker, ANSWERS)
+    answered, exam = Outcome(Ending.ANSWERED, None), Exam({}, {}, [])
+    script[False] = failed("the helper is wrong") if unsound else passed()
+
+    def judge(check: str) -> Judgement:
+        deadline = time.monotonic() + 60
+        return questions.judge(QUESTIONS_OF[check], exam, answered, time_limit_s=1.0, deadline=deadline)
+
+    judge(HELPER)
+    script[False] = own
+    judgement = judge(DECODER)
+    return judgement.evidence, judgement.lent
+
+
 OWN = Evidence(Verdict.ERROR, ("own text",), "own advice")
 
 
 def test_help_is_lent_only_where_a_helper_is_wrong() -> None:
     """A wrong function with right helpers is wrong; one that is right alone needs no help."""
-    assert ask(OWN, passed(), unsound=frozenset()) == (OWN, ())
-    assert ask(passed(), OWN, unsound=WRONG_HELPER) == (passed(), ())
+    assert ask(OWN, passed(), unsound=False) == (OWN, ())
+    assert ask(passed(), OWN, unsound=True) == (passed(), ())
 
 
 def test_what_is_right_with_help_keeps_its_points() -> None:
     """The evidence is a clean pass and names the helper."""
-    assert ask(OWN, passed(), unsound=WRONG_HELPER) == (passed(), ("restore_masked",))
+    assert ask(OWN, passed(), unsound=True) == (passed(), ("restore_masked",))
 
 
 @pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if verdict is not Verdict.PASSED])
 def test_no_text_of_a_run_with_help_reaches_the_student(verdict: Verdict) -> None:
     """It could carry what the helper answered: only the verdict is taken from it."""
     assisted = Evidence(verdict, ("text of the run with help",), "advice of it", notes=("note of it",))
-    evidence, lent = ask(OWN, assisted, unsound=WRONG_HELPER)
+    evidence, lent = ask(OWN, assisted, unsound=True)
 
     assert (evidence.verdict, lent) == (verdict, ("restore_masked",))
     assert "of it" not in str(evidence)
@@ -289,7 +303,7 @@ def test_hidden_inputs_depend_on_the_secret_and_the_purpose() -> None:
     """The same secret draws the same; another secret or purpose draws something else."""
 
     def draw(secret: bytes, purpose: str) -> float:
-        asker = Asker(None, Intake({}), secret, "cpu", 64)  # type: ignore[arg-type] # no worker is run
+        asker = Asker(HOMEWORK, None, Intake({}), secret, "cpu", 64)  # type: ignore[arg-type] # no worker is run
         return float(torch.rand((), generator=asker.generator(purpose)))
 
     assert draw(b"a", "x") == draw(b"a", "x")

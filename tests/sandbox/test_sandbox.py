@@ -128,7 +128,7 @@ def test_no_descriptor_is_inherited(run: Run) -> None:
         "/proc/{zygote}/environ",
         "/proc/1/cmdline",
         "{root}/reference/vision/patches.py",
-        "{root}/grader/rubric.yaml",
+        "{root}/homework/rubric.yaml",
         "{readable}",
         "/proc/{parent}/root{readable}",
         "/proc/{parent}/cwd/pyproject.toml",

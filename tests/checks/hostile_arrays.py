@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from grader.checks.convergence import CONVERGENCE_CHECKS
 
 from grader import wire
 from grader.checks import lending
@@ -36,6 +35,7 @@ from grader.sandbox.limits import address_space_bytes
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Array, Arrays, Message
 from homework.answers import ANSWERS
+from homework.checks.convergence import CONVERGENCE_CHECKS
 from homework.checks.lending import HELPERS
 from tests.checks.convergence_code import solved
 from tests.checks.convergence_lab import train
@@ -216,8 +216,8 @@ def walk_helper(walk: Walk, name: str, settings: Any, arrays: Arrays, exam: Exam
         lent = lending.Lending((name,), HELPERS, exam.settings, generous)
         for what, array in itertools.islice(hostile(arrays[key]), 0, None, every):
             walk.serve(lent, forward(settings, {**arrays, key: array}), caps, f"{name}, {key}: {what}")
-            cotangents = {"0": array}
-            walk.serve(lent, Message("request", {"step": "backward", "call": lent._requests}, cotangents), caps, what)
+            backward = {"step": "backward", "call": lent._requests - 1}
+            walk.serve(lent, Message("request", backward, {"0": array}), caps, what)
     for odd in _SETTINGS:
         lent = lending.Lending((name,), HELPERS, exam.settings)
         walk.serve(lent, forward(odd, arrays), caps, f"{name}, settings {odd!r:.40}")

@@ -88,11 +88,14 @@ install_cifar10() {
 
 # The grader runs with -B and writes nothing beside its sources, so what it imports is compiled here, once.
 compile_sources() {
-    local stamp=$here/grader/__pycache__/.compiled
-    if [ -e "$stamp" ] && [ -z "$(find "$here/grader" "$here/reference" -name '*.py' -newer "$stamp" -print -quit)" ]; then
+    local stamp=$here/grader/__pycache__/.compiled package=homework
+    if [ -e "$here/homework_package" ]; then package=$(<"$here/homework_package"); fi
+    local folders=("$here/grader" "$here/${package//.//}")
+    if [ -d "$here/reference" ]; then folders+=("$here/reference"); fi
+    if [ -e "$stamp" ] && [ -z "$(find "${folders[@]}" -name '*.py' -newer "$stamp" -print -quit)" ]; then
         return
     fi
-    if "$environment/bin/python" -m compileall -q -x /notebooks/ "$here/grader" "$here/reference"; then touch "$stamp"; fi
+    if "$environment/bin/python" -m compileall -q -x /notebooks/ "${folders[@]}"; then touch "$stamp"; fi
 }
 
 main() {

@@ -35,7 +35,7 @@ from grader.fleet.nursery import Job
 from grader.fleet.pool import Ended, grade_locally
 from grader.fleet.ray_pool import RaySettings, grade_on_ray
 from grader.fleet.schedule import ClassSettings, GradedClass, grade_class, load_class
-from grader.rubric import DEFAULT_RUBRIC
+from homework.homework import HOMEWORK
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "build" / "fleet.json"
@@ -68,7 +68,7 @@ class Costs:
 
 def write_small_rubric(path: Path) -> Path:
     """Write the rubric with one cheap question for each of four functions."""
-    content = yaml.safe_load(DEFAULT_RUBRIC.read_text(encoding="utf-8"))
+    content = yaml.safe_load(HOMEWORK.rubric.read_text(encoding="utf-8"))
     wanted = {f"{function}.generality" for function in _CHECKS}
     for part in content["parts"].values():
         for entry in part:
@@ -107,7 +107,7 @@ class Demonstration:
 
     def settings(self, name: str, workers: int) -> ClassSettings:
         """Return settings for one grading."""
-        return ClassSettings(self.export, self.folder / name, workers=workers, rubric=self.rubric)
+        return ClassSettings(HOMEWORK, self.export, self.folder / name, workers=workers, rubric=self.rubric)
 
     def record(self, name: str, began: float, graded_class: GradedClass, remark: str = "") -> None:
         """Note a grading that is over."""
@@ -148,7 +148,7 @@ class Demonstration:
         with RayNodes(self.folder / "ray") as nodes:
 
             def pool(jobs: Iterable[Job]) -> Iterator[Ended]:
-                for item in grade_on_ray(jobs, RaySettings(nodes.address, workers=2)):
+                for item in grade_on_ray(jobs, RaySettings(HOMEWORK.package, nodes.address, workers=2)):
                     ended.append(item.job.key)
                     if len(ended) == self.runs[0].graded // 2:
                         nodes.kill_second()
@@ -198,10 +198,11 @@ def _costs(demonstration: Demonstration) -> Costs:
     assert demonstration.first is not None
     records = {item.record.key: item.record for item in demonstration.first.graded}.values()
     began = time.monotonic()
-    list(grade_locally([replace(_NO_JOB, record=str(folder / "none"))], workers=1, log=folder / "log"))
+    nothing, log = replace(_NO_JOB, record=str(folder / "none")), folder / "log"
+    list(grade_locally([nothing], homework=HOMEWORK.package, workers=1, log=log))
     start_s = time.monotonic() - began
     one = write_export(_whole_homework(), folder / "one")
-    whole = grade_class(ClassSettings(one, folder / "whole", workers=1)).graded[0].record
+    whole = grade_class(ClassSettings(HOMEWORK, one, folder / "whole", workers=1)).graded[0].record
     sizes = [path.stat().st_size for path in (folder / "workers-1" / "records").iterdir()]
     return Costs(
         cpu_s=[record.cpu_s for record in records],
@@ -214,7 +215,7 @@ def _costs(demonstration: Demonstration) -> Costs:
 
 
 # Nothing to grade: what it takes is what a nursery takes to start.
-_NO_JOB = Job("none", "", "/nowhere", "", "/nowhere/work", str(DEFAULT_RUBRIC), "")
+_NO_JOB = Job("none", "", "/nowhere", "", "/nowhere/work", str(HOMEWORK.rubric), "")
 
 
 def _whole_homework() -> list[Made]:

@@ -47,11 +47,13 @@ def whole(requests_file: str, *, apart: bool = False) -> None:
     torch.set_num_threads(1)
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from grader.probes.task import FAILURE, probe
+    from homework.homework import HOMEWORK
 
+    probes = HOMEWORK.probes()
     requests = pickle.loads(Path(requests_file).read_bytes())
 
     def works(request: Any) -> bool:
-        return probe(request, None).kind != FAILURE  # type: ignore[arg-type]  # nothing is lent
+        return probe(probes, request, None).kind != FAILURE  # type: ignore[arg-type]  # nothing is lent
 
     began, began_cpu = time.perf_counter(), _cpu_s()
     worked = [_in_a_fork(works, request) if apart else works(request) for request in requests]

@@ -106,9 +106,11 @@ class RayNodes:
     def _nodes_alive(self) -> int:
         from grader.errors import StaffError
         from grader.fleet.ray_pool import RaySettings, start_ray
+        from homework.homework import HOMEWORK
 
+        settings = RaySettings(HOMEWORK.package, self.address, workers=1)
         try:
-            return sum(node["Alive"] for node in start_ray(RaySettings(self.address, workers=1)).nodes())
+            return sum(node["Alive"] for node in start_ray(settings).nodes())
         except StaffError:  # it listens before it answers
             return 0
 

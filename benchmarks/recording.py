@@ -17,9 +17,9 @@ from unittest import mock
 
 from grader.pipeline.profile import Profile
 from grader.pipeline.run import Settings, grade_submission
-from grader.rubric import DEFAULT_RUBRIC
 from grader.sandbox.host import Running, Sandbox
 from grader.wire import Message
+from homework.homework import HOMEWORK
 
 
 def record_requests(submission: str, file: str) -> None:
@@ -38,7 +38,7 @@ def record_requests(submission: str, file: str) -> None:
         return begin(sandbox, task, request, **others)
 
     with tempfile.TemporaryDirectory() as out, mock.patch.object(Sandbox, "begin", begin_and_keep):
-        report = grade_submission(Path(submission), Settings(DEFAULT_RUBRIC, Path(out)))
+        report = grade_submission(Path(submission), Settings(HOMEWORK, HOMEWORK.rubric, Path(out)))
     missed = [item.question.number for item in report.judgements if item.score < item.question.points]
     if missed or not requests:
         raise SystemExit(f"{len(requests)} requests; without all points: {', '.join(missed) or 'none'}")
@@ -49,7 +49,7 @@ def write_phases(submission: str, rubric: str, file: str) -> None:
     """Grade a submission and write wall and processor seconds of each phase."""
     profile = Profile()
     with tempfile.TemporaryDirectory() as out:
-        grade_submission(Path(submission), Settings(Path(rubric), Path(out), profile=profile))
+        grade_submission(Path(submission), Settings(HOMEWORK, Path(rubric), Path(out), profile=profile))
     phases = {name: [wall_s, profile.phases_cpu_s[name]] for name, wall_s in profile.phases.items()}
     Path(file).write_text(json.dumps(phases), encoding="utf-8")
 

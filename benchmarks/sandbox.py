@@ -20,8 +20,8 @@ from pathlib import Path
 from unittest import mock
 
 from grader.pipeline import run as pipeline
-from grader.rubric import DEFAULT_RUBRIC
 from grader.sandbox.walls import Walls
+from homework.homework import HOMEWORK
 
 _BARE = Walls(own_uid=False, seccomp=None, landlock=False, chroot=False, limit_memory=False)
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=5)
     pairs = parser.parse_args().pairs
-    pipeline.worker_tasks()  # what every run would import is imported once, before the forks
+    pipeline.worker_tasks(HOMEWORK)  # what every run would import is imported once, before the forks
     with tempfile.TemporaryDirectory() as folder:
         submission = _in_fork(_write_submission, Path(folder))[1]
         found: dict[str, list[Cost]] = {"all layers": [], "none": []}
@@ -87,13 +87,15 @@ def _in_fork(work: object, folder: Path) -> tuple[Cost, Path]:
 
 
 def _write_submission(folder: Path) -> None:
-    from grader.release.submissions import write_solved_submission
+    from homework.release.submissions import write_solved_submission
 
     write_solved_submission(folder / "solved.zip")
 
 
 def _grade(folder: Path) -> None:
-    report = pipeline.grade_submission(folder / "solved.zip", pipeline.Settings(DEFAULT_RUBRIC, folder / "out"))
+    report = pipeline.grade_submission(
+        folder / "solved.zip", pipeline.Settings(HOMEWORK, HOMEWORK.rubric, folder / "out")
+    )
     if all(item.score == item.question.points for item in report.judgements):
         (folder / "points").touch()
 

@@ -38,8 +38,8 @@ from grader.fleet.nursery import Job, Nursery
 from grader.fleet.pool import grade_locally
 from grader.fleet.record import record_of
 from grader.pipeline.run import SECRET_FILE
-from grader.release.submissions import write_solved_submission
-from grader.rubric import DEFAULT_RUBRIC
+from homework.homework import HOMEWORK
+from homework.release.submissions import write_solved_submission
 
 WORKERS = (1, 2)
 GROWTH_SIZES = (1, 2, 4, 8)
@@ -227,7 +227,7 @@ def _measure_whole_class(bench: Bench, classes: Classes) -> None:
 
     def ours() -> None:
         folder = fresh(bench.folder / "whole-class")
-        classes.whole.append(grade_batch([submission] * _WHOLE_CLASS_SIZE, DEFAULT_RUBRIC, folder, workers=1))
+        classes.whole.append(grade_batch([submission] * _WHOLE_CLASS_SIZE, HOMEWORK.rubric, folder, workers=1))
 
     for number in range(bench.rounds):
         for measured in (calls, apart, ours) if number % 2 == 0 else (ours, apart, calls):
@@ -249,14 +249,14 @@ def grade_batch(submissions: Sequence[Path], rubric: Path, folder: Path, *, work
     ready: list[float] = []
 
     class TimedNursery(Nursery):
-        def __init__(self, log: Path) -> None:
-            super().__init__(log)
+        def __init__(self, log: Path, homework: str) -> None:
+            super().__init__(log, homework)
             ready.append(time.monotonic())
 
     jobs = [_job(number, path, rubric, folder) for number, path in enumerate(submissions)]
     began = time.monotonic()
     with mock.patch("grader.fleet.pool.Nursery", TimedNursery):
-        ended = list(grade_locally(jobs, workers=workers, log=folder / "log"))
+        ended = list(grade_locally(jobs, homework=HOMEWORK.package, workers=workers, log=folder / "log"))
     over = time.monotonic()
     if faults := [item.fault for item in ended if item.fault]:
         raise CommandFailed(faults[0])
@@ -302,7 +302,7 @@ def _peer_batch(bench: Bench, contender: Contender, size: int, workers: int) -> 
 def measure_phases(bench: Bench) -> dict[str, list[dict[str, Cost]]]:
     """Measure where our grader's time goes, by phase, for the ten checks and for the whole homework."""
     ten, submission = bench.ten, bench.submission
-    inputs = {"ten checks": (ten.solved, ten.rubric), "whole homework": (submission, DEFAULT_RUBRIC)}
+    inputs = {"ten checks": (ten.solved, ten.rubric), "whole homework": (submission, HOMEWORK.rubric)}
 
     def run(path: Path, rubric: Path) -> dict[str, Cost]:
         file = bench.folder / "phases.json"

@@ -19,10 +19,10 @@ import yaml
 
 from grader.checks.exam import Check
 from grader.checks.tensors import to_tensors
-from grader.checks.vision import VISION_CHECKS
 from grader.release.notebooks import edit_notebook, notebook_bytes, solved_notebook
-from grader.release.submissions import EXAMPLE_MISTAKES
-from grader.rubric import DEFAULT_RUBRIC
+from homework.checks.vision import VISION_CHECKS
+from homework.homework import HOMEWORK
+from homework.release.submissions import EXAMPLE_MISTAKES
 
 GRADIENT = "random_masking.gradient"
 _SEED = 182
@@ -167,7 +167,7 @@ def _defines(source: str) -> set[str]:
 
 
 def _write_rubric(path: Path) -> None:
-    content = yaml.safe_load(DEFAULT_RUBRIC.read_text(encoding="utf-8"))
+    content = yaml.safe_load(HOMEWORK.rubric.read_text(encoding="utf-8"))
     for part in content["parts"].values():
         for entry in part:
             entry["enabled"] = entry["check"] in KEYS

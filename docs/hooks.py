@@ -25,12 +25,12 @@ sys.path.insert(0, str(ROOT))
 
 from grader.__main__ import main  # noqa: E402 - the checkout has to be on the path first
 from grader.feedback.words import Judgement, question_output  # noqa: E402
-from grader.rubric import DEFAULT_RUBRIC, Question, Rubric, load_rubric  # noqa: E402
+from grader.rubric import Question, Rubric, load_rubric  # noqa: E402
 from grader.verdicts import Evidence, Verdict  # noqa: E402
+from homework.homework import HOMEWORK  # noqa: E402
 
 _MARK = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
 _WIDTH = 80
-_PARTS = {"vision": "Masked autoencoders", "metalearning": "Meta-learning"}
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
@@ -83,8 +83,8 @@ def _show_script(name: str) -> str:
 
 def _show_questions() -> str:
     """Show what students may know of the rubric: the questions that they see."""
-    rubric = load_rubric(DEFAULT_RUBRIC)
-    return "\n\n".join(_show_part(rubric, part, title) for part, title in _PARTS.items())
+    rubric = load_rubric(HOMEWORK.rubric)
+    return "\n\n".join(_show_part(rubric, part.name, part.title) for part in HOMEWORK.parts)
 
 
 def _show_part(rubric: Rubric, part: str, title: str) -> str:

@@ -65,7 +65,7 @@ def main() -> None:
 
 def _vision_rubric(path: Path) -> str:
     """Write the rubric of the vision half, which is what the made-up students hand in."""
-    content = yaml.safe_load((ROOT / "grader" / "rubric.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load((ROOT / "homework" / "rubric.yaml").read_text(encoding="utf-8"))
     for entry in content["parts"]["metalearning"]:
         entry["enabled"] = False
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

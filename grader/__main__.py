@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if not __package__:  # run as a file by run_autograder, with -I, which keeps the current folder off the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -12,6 +13,9 @@ if not __package__:  # run as a file by run_autograder, with -I, which keeps the
 import click
 
 from grader.errors import StaffError
+
+if TYPE_CHECKING:
+    from grader.pipeline.homework import Homework
 
 _CLEAN_MARK = "GRADER_CLEAN_ENVIRONMENT"
 _KEPT_VARIABLES = (
@@ -32,8 +36,25 @@ _jobs = click.option(
 
 
 @click.group()
-def main() -> None:
+@click.option("--homework", default=None, help="The package of the homework; `homework` if not given.")
+def main(homework: str | None) -> None:
     """Grade deep-learning homework, and make what students and the platform get."""
+
+
+def _homework() -> Homework:
+    """
+    Return the homework that the command line names: the one place where the harness meets it.
+
+    Raises:
+        StaffError: there is no such package, or it has no homework.
+    """
+    from grader.pipeline.homework import HOMEWORK_FILE, load_homework
+
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # a course keeps its homework in a repository of its own
+    named = click.get_current_context().find_root().params["homework"]
+    of_zip = Path(__file__).parents[1] / HOMEWORK_FILE
+    return load_homework(named or (of_zip.read_text().strip() if of_zip.exists() else "homework"))
 
 
 @main.command()
@@ -52,7 +73,7 @@ def main() -> None:
     show_default=True,
     help="Where student code computes.",
 )
-@click.option("--rubric", type=click.Path(path_type=Path), default=None, help="A rubric other than grader/rubric.yaml.")
+@click.option("--rubric", type=click.Path(path_type=Path), default=None, help="A rubric other than the homework's.")
 @click.option(
     "--staff-questions",
     type=click.Path(path_type=Path),
@@ -67,7 +88,9 @@ def grade(
     _restart_clean()
     from grader.commands.grade import run_grading
 
-    run_grading(submission, out, device=device, rubric=rubric, staff_questions=staff_questions, profile=profile)
+    run_grading(
+        _homework(), submission, out, device=device, rubric=rubric, staff_questions=staff_questions, profile=profile
+    )
 
 
 @main.command(name="class")
@@ -75,7 +98,7 @@ def grade(
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder; resumable.")
 @click.option("--workers", type=click.IntRange(min=1), default=None, help="At once; all processors if not given.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--rubric", type=click.Path(path_type=Path), default=None, help="A rubric other than grader/rubric.yaml.")
+@click.option("--rubric", type=click.Path(path_type=Path), default=None, help="A rubric other than the homework's.")
 @click.option("--roster", type=click.Path(path_type=Path), default=None, help="CSV, or a Canvas gradebook.")
 @click.option("--ray", default=None, help="Address of a Ray cluster, or local.")
 @click.option("--gpus", type=click.FloatRange(min=0), default=0.0, help="Of a Ray node, for one submission: 0.25, say.")
@@ -93,7 +116,9 @@ def grade_class(
     _restart_clean()
     from grader.commands.fleet import run_class
 
-    run_class(export, out, workers=workers, device=device, rubric=rubric, roster=roster, ray=ray, gpus=gpus)
+    run_class(
+        _homework(), export, out, workers=workers, device=device, rubric=rubric, roster=roster, ray=ray, gpus=gpus
+    )
 
 
 @main.command()
@@ -138,7 +163,16 @@ def audit(
     _restart_clean()
     from grader.commands.audit import run_audit
 
-    run_audit(submission, out, budget_s=budget_s, cell_limit_s=cell_limit_s, epochs=epochs, data=data, device=device)
+    run_audit(
+        _homework(),
+        submission,
+        out,
+        budget_s=budget_s,
+        cell_limit_s=cell_limit_s,
+        epochs=epochs,
+        data=data,
+        device=device,
+    )
 
 
 @main.command()
@@ -147,7 +181,7 @@ def rubric(rubric: Path | None) -> None:
     """Check a rubric file and print its questions and points."""
     from grader.commands.rubric import print_rubric
 
-    print_rubric(rubric)
+    print_rubric(_homework(), rubric)
 
 
 @main.command()
@@ -172,7 +206,7 @@ def check(submission: Path) -> None:
     """For students: check SUBMISSION (a zip, a notebook or a folder) on the public inputs, in the grader's words."""
     from grader.commands.check import run_check
 
-    run_check(submission)
+    run_check(_homework(), submission)
 
 
 @main.command()
@@ -207,7 +241,7 @@ def examples(out: Path) -> None:
     from grader.commands.release import need_release_tools
 
     need_release_tools()
-    write_examples(out)
+    write_examples(_homework(), out)
 
 
 @main.group()
@@ -223,7 +257,7 @@ def templates() -> None:
     """Write student_templates/ from reference/notebooks/."""
     from grader.commands.release import release_templates
 
-    release_templates()
+    release_templates(_homework())
 
 
 @release.command()
@@ -231,11 +265,11 @@ def example() -> None:
     """Write examples/hw4_submission.zip, a realistic submission with three mistakes in it."""
     from grader.commands.release import release_example
 
-    release_example()
+    release_example(_homework())
 
 
 _RUBRIC = click.option(
-    "--rubric", type=click.Path(path_type=Path), default=None, help="A rubric other than grader/rubric.yaml."
+    "--rubric", type=click.Path(path_type=Path), default=None, help="A rubric other than the homework's."
 )
 
 
@@ -245,7 +279,7 @@ def solutions(out: Path) -> None:
     """Execute the solved notebooks; write them, HTML, PDF, the written answers and the solved submission."""
     from grader.commands.release import release_solutions
 
-    release_solutions(out)
+    release_solutions(_homework(), out)
 
 
 @release.command()
@@ -258,7 +292,7 @@ def autograder(out: Path, rubric: Path | None, verdicts: Path | None) -> None:
     """Write the zip for Gradescope, if it grades what is right and what is wrong as it should."""
     from grader.commands.release import release_autograder
 
-    release_autograder(out, rubric, verdicts)
+    release_autograder(_homework(), out, rubric, verdicts)
 
 
 @release.command(name="all")
@@ -268,16 +302,15 @@ def everything(out: Path, rubric: Path | None) -> None:
     """Write the autograder, the templates, the example and the solutions."""
     from grader.commands.release import release_all
 
-    release_all(out, rubric)
+    release_all(_homework(), out, rubric)
 
 
 @main.command()
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("grader/checks/calibration.json"),
-    show_default=True,
-    help="Where the table goes.",
+    default=None,
+    help="Where the table goes; the homework's own place if not given.",
 )
 @click.option(
     "--plot",
@@ -287,11 +320,11 @@ def everything(out: Path, rubric: Path | None) -> None:
     help="Where its picture goes.",
 )
 @_jobs
-def calibrate(out: Path, plot: Path, jobs: int) -> None:
+def calibrate(out: Path | None, plot: Path, jobs: int) -> None:
     """Measure every tolerance anew and write the table that the checks read."""
     from grader.commands.calibrate import run_calibration
 
-    run_calibration(out, plot, jobs=jobs)
+    run_calibration(_homework(), out, plot, jobs=jobs)
 
 
 @main.group(invoke_without_command=True)
@@ -310,7 +343,7 @@ def trust(context: click.Context, out: Path, quick: bool, jobs: int) -> None:
     if context.invoked_subcommand is None:
         from grader.commands.trust import require_trust, run_trust
 
-        require_trust(run_trust(out, quick=quick, jobs=jobs))
+        require_trust(run_trust(_homework(), out, quick=quick, jobs=jobs))
 
 
 @trust.command()
@@ -319,7 +352,7 @@ def mutants(jobs: int) -> None:
     """Ask every mutant of the solved functions its questions, and list what survives."""
     from grader.commands.trust import run_mutants
 
-    run_mutants(jobs=jobs)
+    run_mutants(_homework(), jobs=jobs)
 
 
 def _restart_clean() -> None:

@@ -16,7 +16,6 @@ import yaml
 
 from grader.errors import StaffError, why_unreadable
 
-DEFAULT_RUBRIC = Path(__file__).with_name("rubric.yaml")
 _SCHEMA = Path(__file__).with_name("schemas") / "rubric.schema.json"
 _DEFAULT_TIME_LIMIT_S = 20.0
 _NEAR = 0.6  # how alike two names are, from 0 to 1, for one to be taken for the other misspelled
@@ -61,13 +60,16 @@ class Rubric:
     questions: tuple[Question, ...]
 
 
-def load_rubric(path: Path = DEFAULT_RUBRIC, *, known_checks: Iterable[str] | None = None) -> Rubric:
+def load_rubric(
+    path: Path, *, known_checks: Iterable[str] | None = None, known_parts: Iterable[str] | None = None
+) -> Rubric:
     """
     Read and check a rubric file.
 
     Args:
         path: a YAML file that follows schemas/rubric.schema.json.
         known_checks: names that `check` may have; None leaves them unchecked.
+        known_parts: the parts of the homework; None leaves them unchecked.
 
     Raises:
         StaffError: the file is missing or wrong; it names the line.
@@ -76,7 +78,7 @@ def load_rubric(path: Path = DEFAULT_RUBRIC, *, known_checks: Iterable[str] | No
     content = _parse(text, path)
     if content is None:
         raise StaffError(
-            happened=f"The rubric {path} is empty.", try_next="Copy grader/rubric.yaml, the usual one, and change that."
+            happened=f"The rubric {path} is empty.", try_next="Copy the homework's own rubric.yaml, and change that."
         )
     _validate(content, text, path)
     entries = [
@@ -84,6 +86,8 @@ def load_rubric(path: Path = DEFAULT_RUBRIC, *, known_checks: Iterable[str] | No
         for part, listed in content["parts"].items()
         for index, entry in enumerate(listed)
     ]
+    if known_parts is not None:
+        _reject_unknown_parts(content["parts"], list(known_parts), text, path)
     _reject_endless(entries, text, path)
     for key in ("number", "check"):
         _reject_repeats([(where, entry[key]) for _, where, entry in entries], key, text, path)
@@ -103,7 +107,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise StaffError(
             happened=f"The rubric {path} cannot be read: {why_unreadable(error)}.",
-            try_next="Name a rubric: the usual one is grader/rubric.yaml.",
+            try_next="Name a rubric: the usual one is the homework's own rubric.yaml.",
         ) from None
     try:
         return data.decode("utf-8-sig")
@@ -149,13 +153,26 @@ def _problem_of(error: jsonschema.ValidationError, text: str) -> tuple[int, str]
     if rule == "additionalProperties":
         known = [str(name) for name in schema["properties"]]
         unknown = next(name for name in content if name not in known)
-        near = difflib.get_close_matches(str(unknown), [name for name in known if name not in content], 1, _NEAR)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        return _line_of(text, where, key=str(unknown)), f"{place}: there is no field {str(unknown)!r}; {hint}"
+        return _line_of(text, where, key=str(unknown)), f"{place}: {_no_such_field(unknown, known, content)}"
     if rule == "required":
         missing = next(name for name in schema["required"] if name not in content)
         return _line_of(text, where), f"{place}: the field {missing!r} is missing"
     return _line_of(text, where), f"{place}: {error.message}"
+
+
+def _no_such_field(unknown: Any, known: list[str], content: Iterable[Any]) -> str:
+    """Return that there is no such field, with the one that may be meant and is not there yet."""
+    there = set(content)
+    near = difflib.get_close_matches(str(unknown), [name for name in known if name not in there], 1, _NEAR)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    return f"there is no field {str(unknown)!r}; {hint}"
+
+
+def _reject_unknown_parts(parts: dict[str, Any], known: list[str], text: str, path: Path) -> None:
+    for name in parts:
+        if name not in known:
+            line = _line_of(text, ["parts"], key=name)
+            raise _wrong(path, line, f"at parts: {_no_such_field(name, known, parts)}")
 
 
 def _reject_repeats(values: list[tuple[list[Any], str]], key: str, text: str, path: Path) -> None:

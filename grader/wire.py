@@ -49,11 +49,24 @@ class Message:
 
 @dataclass(frozen=True)
 class Caps:
-    """How much a receiver is ready to take."""
+    """
+    How much a receiver is ready to take.
+
+    A size of 0 counts as 1 in what follows: an array of shape (2**30, 0) has no bytes, but whoever computes with it
+    takes as much memory as its other sizes say.
+
+    Args:
+        header_bytes: of the JSON header.
+        body_bytes: of all arrays together.
+        arrays: how many there may be.
+        elements: of all arrays together; None for no other bound than that of their bytes. Whoever computes in float64
+            needs eight bytes for an element that came as one.
+    """
 
     header_bytes: int = 256 * 1024
     body_bytes: int = 64 * 1024 * 1024
     arrays: int = 1024
+    elements: int | None = None
 
 
 # What the trusted process sends is limited by intake already; a worker takes whatever it is asked.
@@ -131,6 +144,7 @@ def receive(
     layouts = [_parse_array(item) for item in described]
     if len({name for name, _, _ in layouts}) != len(layouts):
         raise WireError("two arrays have the same name")
+    _refuse_over_caps(layouts, caps)
     if sum(dtype.itemsize * math.prod(shape) for _, dtype, shape in layouts) != body_size:
         raise WireError("the arrays' sizes do not add up to the body")
     arrays = {}
@@ -183,9 +197,22 @@ def _parse_array(item: object) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
         raise WireError(f"array {name!r} has no usable shape")
     if any(type(size) is not int or not 0 <= size < 2**40 for size in shape):
         raise WireError(f"array {name!r} has a size that is not a small non-negative integer")
-    if math.prod(size for size in shape if size) >= 2**56:
-        raise WireError(f"array {name!r} has a shape that no array can have")  # numpy refuses it even where it is empty
     return name, np.dtype(dtype).newbyteorder("<"), tuple(shape)
+
+
+def cost_in_elements(shape: tuple[int, ...]) -> int:
+    """Return how many elements an array counts for: sizes of 0 count as 1, so that no size is free."""
+    return math.prod(max(1, size) for size in shape)
+
+
+def _refuse_over_caps(layouts: list[tuple[str, np.dtype[Any], tuple[int, ...]]], caps: Caps) -> None:
+    """Refuse arrays that are too large together; no single size can then be larger than the caps either."""
+    elements = [cost_in_elements(shape) for _, _, shape in layouts]
+    cost_bytes = sum(dtype.itemsize * count for (_, dtype, _), count in zip(layouts, elements, strict=True))
+    if cost_bytes > caps.body_bytes:
+        raise WireError(f"arrays whose shapes stand for {cost_bytes} bytes are over the cap of {caps.body_bytes}")
+    if caps.elements is not None and sum(elements) > caps.elements:
+        raise WireError(f"arrays of {sum(elements)} elements are over the cap of {caps.elements}")
 
 
 def _send_all(connection: socket.socket, data: bytes | memoryview, wait: _Wait) -> None:

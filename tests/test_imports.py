@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # Room -> rooms that it may import. A change here needs its reason in CONTRIBUTING.md, in the same table.
 BELOW_PIPELINE = {
+    "grader.archives",
     "grader.errors",
     "grader.verdicts",
     "reference",
@@ -29,16 +30,17 @@ ALLOWED: dict[str, set[str]] = {
     "grader.errors": set(),
     "grader.verdicts": set(),
     "grader.wire": set(),
+    "grader.archives": set(),
     "grader.stand_in": set(),
     "grader.sandbox": {"grader.wire", "grader.errors"},
-    "grader.intake": {"grader.wire", "grader.errors"},
+    "grader.intake": {"grader.archives", "grader.wire", "grader.errors"},
     "grader.probes": {"grader.wire"},
     "grader.rubric": {"grader.errors"},
     "grader.checks": {"grader.wire", "grader.verdicts", "reference"},
     "grader.feedback": {"grader.verdicts", "grader.rubric", "grader.errors"},
     "grader.pipeline": BELOW_PIPELINE,
     "grader.release": {"grader.errors", "grader.rubric", "grader.pipeline", "grader.stand_in", "reference"},
-    "grader.simulate": {"grader.errors"},
+    "grader.simulate": {"grader.archives", "grader.errors"},
     "grader.preview": {"grader.errors", "grader.verdicts", "grader.feedback"},
     "grader.audit": {
         "grader.errors",
@@ -49,6 +51,7 @@ ALLOWED: dict[str, set[str]] = {
         "grader.checks",
     },
     "grader.fleet": {
+        "grader.archives",
         "grader.errors",
         "grader.feedback",
         "grader.intake",

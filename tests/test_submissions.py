@@ -22,14 +22,16 @@ import jsonschema
 import pytest
 import torch
 import yaml
+from grader.trust.variants import variant_cases
 
 from grader.feedback.results import SCHEMA
 from grader.pipeline.run import Report, Settings, grade_submission
 from grader.release.notebooks import notebook_bytes, solved_notebook
 from grader.rubric import Question, Rubric, load_rubric
-from grader.trust.cases import Case, Changes, half_questions, read_case, training_questions
-from grader.trust.variants import variant_cases
+from grader.trust.cases import Case, Changes, half_questions, read_case
 from grader.verdicts import Verdict
+from homework.homework import HOMEWORK
+from tests.known import trainings, vision_questions
 
 FOLDER = Path(__file__).parent / "submissions"
 REPOSITORY = Path(__file__).parents[1]
@@ -42,7 +44,7 @@ CASES = [
 
 def graded_rubric(keep: Callable[[Question], bool]) -> Rubric:
     """Return the rubric with some of its vision questions, without the claims."""
-    return replace(load_rubric(), questions=tuple(filter(keep, half_questions(meta=False))))
+    return replace(load_rubric(HOMEWORK.rubric), questions=tuple(filter(keep, vision_questions())))
 
 
 def rubric_of(case: Case, *, whole: bool) -> Rubric:
@@ -50,15 +52,15 @@ def rubric_of(case: Case, *, whole: bool) -> Rubric:
     limit = {} if case.time_limit_s is None else {"time_limit_s": case.time_limit_s}
     named = {*case.loses, *case.touches, *case.also}
     asked = [question for question in half_questions(meta=case.is_meta) if whole or case.asks(question)]
-    asked += [question for question in training_questions() if question.check in named]
+    asked += [question for question in trainings() if question.check in named]
     asked = [replace(question, **limit) for question in asked]
-    return replace(load_rubric(), questions=tuple(asked))
+    return replace(load_rubric(HOMEWORK.rubric), questions=tuple(asked))
 
 
 def grade(path: Path, rubric: Rubric, out: Path) -> Report:
     """Grade in this process, with one thread."""
     torch.set_num_threads(1)
-    return grade_submission(path, Settings(rubric=rubric, out=out))
+    return grade_submission(path, Settings(homework=HOMEWORK, rubric=rubric, out=out))
 
 
 def verdicts(report: Report) -> dict[str, str]:
@@ -158,7 +160,7 @@ def test_same_submission_gets_the_same_results(tmp_path: Path) -> None:
     for out in (tmp_path / "first", tmp_path / "second"):
         grade(folder, rubric, out)
         content = json.loads((out / "results.json").read_text(encoding="utf-8"))
-        del content["execution_time"]
+        content.pop("execution_time", None)
         contents.append(content)
 
     assert contents[0] == contents[1]
@@ -174,7 +176,7 @@ THIEF = """
 import glob, importlib, os, sys
 
 found = []
-for name in ("reference", "reference.vision.masking", "grader.checks.vision", "grader.release"):
+for name in ("reference", "reference.vision.masking", "homework.checks.vision", "grader.release"):
     try:
         importlib.import_module(name)
         found.append(name)

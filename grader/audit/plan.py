@@ -19,15 +19,16 @@ from grader import wire
 from grader.audit.reach import reached_cells
 from grader.audit.rewrite import Change, Rules, prepare
 from grader.audit.saved import SavedCell, read_saved
-from grader.intake.caps import DEFAULT_CAPS, suffix_of
+from grader.intake.caps import DEFAULT_CAPS
 from grader.intake.choose import choose_tensors
+from grader.intake.holdings import Held
+from grader.intake.kinds import Kind
 from grader.intake.report import Note
 from grader.intake.survey import contents_of
 
 MAX_NOTEBOOKS = 8
 MAX_FILES = 60
 MAX_NAME = 80
-_BESIDE = (".py", ".pt", ".pth")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def plan(request: wire.Message, _: socket.socket) -> wire.Message:
     """Answer with everything that executing needs."""
     files = {path: request.arrays[str(index)].data for index, path in enumerate(request.meta["paths"])}
     notes: list[Note] = []
-    contents = contents_of(files, notes, DEFAULT_CAPS)
+    contents, _unread = contents_of(files, notes, DEFAULT_CAPS)
     rules = Rules(**request.meta["rules"])
     arrays: wire.Arrays = {}
     notebooks: list[dict[str, object]] = []
@@ -76,29 +77,29 @@ def plan(request: wire.Message, _: socket.socket) -> wire.Message:
         notebooks.append({"name": _name(path), "cells": len(cells)})
     beside = _beside(contents)
     arrays.update({f"file/{index}": _bytes(data) for index, data in enumerate(beside.values())})
-    role, _used = choose_tensors([path for path in contents if suffix_of(path) in (".pt", ".pth")], notes)
+    role, _used = choose_tensors([path for path, held in contents.items() if held.kind is Kind.SAVED], notes)
     if "autograder" in role:
-        arrays["autograder"] = _bytes(contents[role["autograder"]])
+        arrays["autograder"] = _bytes(contents[role["autograder"]].data)
     meta = {"notebooks": notebooks, "files": list(beside), "notes": [note.text[:500] for note in notes[:20]]}
     return wire.Message("plan", meta, arrays)
 
 
-def _distinct(contents: Mapping[str, bytes | memoryview]) -> dict[str, bytes]:
-    """Return the notebooks, each content once, the shallow ones first."""
+def _distinct(contents: Mapping[str, Held]) -> dict[str, bytes]:
+    """Return the notebooks, each content once, those first that grading would take."""
     found: dict[bytes, str] = {}
-    for path, data in contents.items():
-        if suffix_of(path) == ".ipynb":
-            found.setdefault(bytes(data), path)
+    for path, held in contents.items():
+        if held.kind is Kind.NOTEBOOK:
+            found.setdefault(bytes(held.data), path)
     return {path: data for data, path in list(found.items())[:MAX_NOTEBOOKS]}
 
 
-def _beside(contents: Mapping[str, bytes | memoryview]) -> dict[str, bytes]:
+def _beside(contents: Mapping[str, Held]) -> dict[str, bytes]:
     """Return modules and saved tensors by their own names; `autograder.pt` is for the notebook to write anew."""
     found: dict[str, bytes] = {}
-    for path, data in contents.items():
+    for path, held in contents.items():
         name = _name(path)
-        if suffix_of(path) in _BESIDE and name != "autograder.pt":
-            found.setdefault(name, bytes(data))
+        if held.kind in (Kind.MODULE, Kind.SAVED) and name != "autograder.pt":
+            found.setdefault(name, bytes(held.data))
     return dict(list(found.items())[:MAX_FILES])
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,14 +23,17 @@ from grader.audit.record import (
 )
 from grader.errors import StaffError
 from grader.intake.collect import collect
+from grader.pipeline.homework import Homework
 from grader.sandbox import syscalls
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending
 from grader.wire import Array, Arrays, Caps, Message
 
+if TYPE_CHECKING:
+    from grader.checks.compare import Tolerance
+
 STAND_INS = Path(__file__).parents[1] / "stand_in"
-GIVEN = Path(__file__).parents[2] / "student_templates"
 _MIB = 2**20
 _READING = Limits(wall_s=60.0, memory_mib=1024)
 _PLAN_CAPS = Caps(header_bytes=_MIB, body_bytes=192 * _MIB)
@@ -48,6 +51,7 @@ class Settings:
     How to audit.
 
     Args:
+        homework: whose notebooks are executed.
         epochs: the most rounds of training; None for as many as the notebook says.
         data: the folder with CIFAR-10, or None: then small other images stand in.
         device: "cpu" or "cuda".
@@ -57,6 +61,7 @@ class Settings:
         on_step: called with a few words when something begins.
     """
 
+    homework: Homework
     epochs: int | None = 1
     data: Path | None = None
     device: str = "cpu"
@@ -225,7 +230,7 @@ class _Auditor:
     def _execute(self, plan: Array, budget_s: float) -> tuple[_Told, Array | None, str]:
         """Execute one notebook; return what was told of it, the autograder.pt it wrote, and how the worker ended."""
         settings, told = self._settings, _Told()
-        files = {**_given_files(), **self._files}
+        files = {**_given_files(settings.homework), **self._files}
         stand_ins = _stand_in_files()
         strict = syscalls.compile_filter() if self._running.walls.seccomp is not None else b""
         variables = {"GRADER_CIFAR10": str(settings.data)} if settings.data else {}
@@ -272,7 +277,10 @@ class _Auditor:
             return []
         then, now = self._load(handed_in), self._load(written)
         keys = dict.fromkeys([*then, *now])
-        return [compare_key(key, then.get(key), now.get(key), reduced=self._settings.reduced) for key in keys]
+        from grader.checks.compare import Calibration  # it may be imported only after the zygotes were forked
+
+        tolerance, reduced = Calibration(self._settings.homework.calibration).widest_tolerance(), self._settings.reduced
+        return [compare_key(key, then.get(key), now.get(key), tolerance, reduced=reduced) for key in keys]
 
     def _load(self, file: Array | None) -> dict[str, list[Array]]:
         if file is None:
@@ -284,9 +292,11 @@ class _Auditor:
         return values
 
 
-def compare_key(key: str, then: Sequence[Array] | None, now: Sequence[Array] | None, *, reduced: bool) -> SavedValue:
+def compare_key(
+    key: str, then: Sequence[Array] | None, now: Sequence[Array] | None, tolerance: Tolerance, *, reduced: bool
+) -> SavedValue:
     """Return how a saved value compares with the one written now; `reduced` as in `Settings`."""
-    from grader.checks.compare import compare, widest_tolerance  # it may be imported only after the zygotes were forked
+    from grader.checks.compare import compare  # it may be imported only after the zygotes were forked
 
     if now is None:
         return SavedValue(key, "only handed in", "The notebooks do not write it now.")
@@ -298,7 +308,6 @@ def compare_key(key: str, then: Sequence[Array] | None, now: Sequence[Array] | N
         numbers = [float(values[0].reshape(-1)[0]) if values[0].size else float("nan") for values in (then, now)]
         if reduced:
             return SavedValue(key, "not comparable", f"{numbers[0]:.3f} when it was handed in, {numbers[1]:.3f} now.")
-    tolerance = widest_tolerance()
     pairs = [(one.astype(np.float64), other.astype(np.float64)) for one, other in zip(then, now, strict=True)]
     sentences = [
         sentence
@@ -308,9 +317,10 @@ def compare_key(key: str, then: Sequence[Array] | None, now: Sequence[Array] | N
     return SavedValue(key, "differs", sentences[0]) if sentences else SavedValue(key, "same")
 
 
-def _given_files() -> dict[str, Array]:
+def _given_files(homework: Homework) -> dict[str, Array]:
     """Return what the homework hands out beside the notebooks; a student's own file of that name wins."""
-    paths = [*sorted(GIVEN.glob("*.py")), GIVEN / "public_vectors.pt"]
+    vectors = [homework.templates / name for name in homework.public_vectors]
+    paths = [*sorted(homework.templates.glob("*.py")), *vectors]
     return {path.name: np.frombuffer(path.read_bytes(), dtype=np.uint8) for path in paths}
 
 

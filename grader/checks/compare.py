@@ -6,13 +6,15 @@ passes every `error > tolerance`. Values are compared by the norm of the differe
 reference: element-wise relative error reaches 0.17 between two right implementations, because elements near
 zero blow it up, while the norm-scaled error of right ones stays below 5e-7 in float32.
 
-How far apart they may be stands in calibration.json, which `python -m grader calibrate` measures: for each check and
-output what right implementations differ by, what the nearest wrong one differs by, and a tolerance between.
+How far apart they may be stands in the homework's calibration.json, which `python -m grader calibrate` measures: for
+each check and output what right implementations differ by, what the nearest wrong one differs by, and a tolerance
+between.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,8 +23,6 @@ from typing import Any
 import numpy as np
 
 from grader.wire import Array
-
-CALIBRATION = Path(__file__).with_name("calibration.json")
 
 
 @dataclass(frozen=True)
@@ -46,37 +46,52 @@ class Tolerance:
 # What is no arithmetic has no rounding: right answers agree exactly.
 MASK = Tolerance(relative=0.0, kind="mask")
 INDEX = Tolerance(relative=0.0, kind="index")
+EXACT = {each.kind: each for each in (MASK, INDEX)}
 
 _TOO_FAR = 10.0  # times what is right: a larger percentage says nothing more
 
 
-def calibrated(check: str, name: str) -> Tolerance:
+@dataclass(frozen=True)
+class Calibration:
     """
-    Return the measured tolerance of one output of a check.
+    The measured tolerances of a homework.
 
     Args:
-        check: the check's key.
-        name: of an output, or "gradient" for all gradients of the check together.
-
-    Raises:
-        LookupError: it was never measured.
+        path: its calibration.json.
     """
-    entry = calibration_table()["checks"].get(check, {}).get(name)
-    if entry is None:
-        raise LookupError(f"{CALIBRATION.name} has no `{name}` of {check}. Run `python -m grader calibrate`.")
-    return Tolerance(entry["tolerance"], kind=entry["kind"])
 
+    path: Path
 
-def widest_tolerance() -> Tolerance:
-    """Return the widest of all measured tolerances of values, for values that belong to no one check."""
-    entries = [entry for check in calibration_table()["checks"].values() for entry in check.values()]
-    return Tolerance(max(entry["tolerance"] for entry in entries if entry["kind"] == "float"))
+    @property
+    def table(self) -> Mapping[str, Any]:
+        """The committed table of spreads, distances and tolerances."""
+        return _read_table(self.path)
+
+    def tolerance(self, check: str, name: str) -> Tolerance:
+        """
+        Return the measured tolerance of one output of a check.
+
+        Args:
+            check: the check's key.
+            name: of an output, or "gradient" for all gradients of the check together.
+
+        Raises:
+            LookupError: it was never measured.
+        """
+        entry = self.table["checks"].get(check, {}).get(name)
+        if entry is None:
+            raise LookupError(f"{self.path.name} has no `{name}` of {check}. Run `python -m grader calibrate`.")
+        return Tolerance(entry["tolerance"], kind=entry["kind"])
+
+    def widest_tolerance(self) -> Tolerance:
+        """Return the widest of all measured tolerances of values, for values that belong to no one check."""
+        entries = [entry for check in self.table["checks"].values() for entry in check.values()]
+        return Tolerance(max(entry["tolerance"] for entry in entries if entry["kind"] == "float"))
 
 
 @cache
-def calibration_table() -> dict[str, Any]:
-    """Return the committed table of spreads, distances and tolerances."""
-    table: dict[str, Any] = json.loads(CALIBRATION.read_text(encoding="utf-8"))
+def _read_table(path: Path) -> Mapping[str, Any]:
+    table: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return table
 
 

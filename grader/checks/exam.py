@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
-from grader.checks.compare import Tolerance, calibrated
+from grader.checks.compare import EXACT, Calibration, Tolerance
+from grader.contract import Function
 from grader.verdicts import Evidence
 from grader.wire import Array, Arrays
+
+_COMPUTED_IN = (np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,15 @@ class Case:
 @dataclass(frozen=True)
 class Allowance:
     """
-    How much one worker may ask of lent helpers.
+    How much one worker may ask of lent helpers. Elements are counted as on the wire: a size of 0 counts as 1.
 
     Args:
-        calls: of a helper of which nothing else is said.
-        elements: of all arguments of all calls together, because the calls' graphs are kept: the homework's
-            autoencoder has four million parameters, and a question has three cases at most.
+        calls: of a helper of which nothing else is said; a call counts before it is served, refused or not.
+        elements: of all arguments of all calls together: an autoencoder is sent with its 600,000 parameters.
         image_elements: of all images; a question that does not train asks with less than ten thousand in a case.
         images: of one call.
         graphs: gradients can be asked for of so many calls, the latest; each keeps its activations.
+        held_elements: of the arguments of these together, which are kept, too; the oldest give way.
     """
 
     calls: int = 64
@@ -50,6 +54,7 @@ class Allowance:
     image_elements: int = 100_000
     images: int = 16
     graphs: int = 64
+    held_elements: int = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -62,19 +67,34 @@ class Exam:
         state: parameters of the module, by the contract's names.
         cases: inputs with the reference's answers.
         allowance: how much may be asked of lent helpers.
+        further_elements: how many numbers may come home beside what is expected and the inputs.
     """
 
     settings: Mapping[str, Any]
     state: Arrays
     cases: Sequence[Case]
     allowance: Allowance = field(default_factory=Allowance)
+    further_elements: int = 0
 
 
 @dataclass(frozen=True)
 class CaseAnswer:
-    """What a worker brought home for one case, still unjudged."""
+    """
+    What a worker brought home for one case, still unjudged.
+
+    Here, and nowhere else, arrays are brought to a dtype that judges compute in: what is no float32 or float64 is
+    float64. A Boolean mask and whole numbers keep their values so; the arithmetic of small dtypes would raise or wrap.
+    """
 
     arrays: Arrays
+
+    def __post_init__(self) -> None:
+        """Convert what has another dtype."""
+        numbers = {
+            name: array if array.dtype in _COMPUTED_IN else array.astype(np.float64)
+            for name, array in self.arrays.items()
+        }
+        object.__setattr__(self, "arrays", numbers)
 
     def get(self, name: str) -> Array | None:
         """Return an array by name, or None."""
@@ -92,39 +112,72 @@ class Check:
     One question's way of asking and judging.
 
     Args:
-        key: "<function>.<aspect>", as the rubric names it.
-        part: "vision" or "metalearning".
-        function: the contract's name of what is judged.
+        subject: the function that is judged, as the contract describes it.
         aspect: output, gradient, behaviour, generality, convergence.
-        probe: the probe that asks.
-        wanted: names whose definitions the worker needs.
-        needs: names of helpers that may be lent if the student's own are wrong.
         prepare: draws the inputs and computes the reference's answers.
         judge: compares.
+        calibration: the measured tolerances.
         errors: what `judge` holds against tolerances; None where it compares exactly, or by a band of its own.
-        tolerances: of outputs that are no arithmetic, and in which right answers agree exactly; those of all others
-            were measured and stand in calibration.json.
-        aliases: other names under which the function may have been handed in.
+        asked_by: the probe that asks; the function's own where none is named.
+        needs: helpers that may be lent if the student's own are wrong; those that the contract lends to the function
+            where None.
+        lent_ways: settings to lend them with in turn, where callers may call them in more than one right way.
         after: check of something handed in that must have been passed before this one can be.
         apart_from: part of the homework that wants a function of the same name; its answer does not count here.
         rests_on: functions that are part of what is asked and so are never lent; where one is wrong, that comes first.
+        exempt: where it has no `errors`: why it needs no measured tolerance.
+        trains: whether it trains a module, for seconds; known submissions are asked it only where they name it.
     """
 
-    key: str
-    part: str
-    function: str
+    subject: Function
     aspect: str
-    probe: str
-    wanted: tuple[str, ...]
     prepare: Callable[[torch.Generator], Exam]
     judge: Judge
-    needs: tuple[str, ...] = ()
+    calibration: Calibration
     errors: Errors | None = None
-    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
-    aliases: tuple[str, ...] = ()
+    asked_by: str = ""
+    needs: tuple[str, ...] = ()
+    lent_ways: tuple[Mapping[str, Any], ...] = ({},)
     after: str = ""
     apart_from: str = ""
     rests_on: tuple[str, ...] = ()
+    exempt: str = ""
+    trains: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name in the rubric: "<function>.<aspect>"."""
+        return f"{self.subject.name}.{self.aspect}"
+
+    @property
+    def part(self) -> str:
+        """The part of the homework."""
+        return self.subject.part
+
+    @property
+    def function(self) -> str:
+        """The contract's name of what is judged."""
+        return self.subject.name
+
+    @property
+    def probe(self) -> str:
+        """The probe that asks."""
+        return self.asked_by or self.subject.name
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Names whose definitions the worker needs."""
+        return self.subject.wanted
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names under which the function may have been handed in."""
+        return self.subject.aliases
+
+    @property
+    def exact(self) -> Mapping[str, Tolerance]:
+        """Outputs that are no arithmetic, in which right answers agree exactly; all others were measured."""
+        return {each.name: EXACT[each.kind] for each in self.subject.returns if each.kind in EXACT}
 
     def tolerance(self, name: str) -> Tolerance:
         """
@@ -133,6 +186,6 @@ class Check:
         Raises:
             LookupError: it was never measured.
         """
-        if name in self.tolerances:
-            return self.tolerances[name]
-        return calibrated(self.key, "gradient" if name.startswith("gradient/") else name)
+        if name in self.exact:
+            return self.exact[name]
+        return self.calibration.tolerance(self.key, "gradient" if name.startswith("gradient/") else name)

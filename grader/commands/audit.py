@@ -11,14 +11,16 @@ from rich.markup import escape
 
 from grader.audit.report import print_audit, write_audit
 from grader.audit.run import Settings, audit_submission
-from grader.commands.grade import choose_device, cifar10_folder
+from grader.commands.grade import choose_device, data_set_folder
 from grader.errors import StaffError
 from grader.intake.collect import require_submission
+from grader.pipeline.homework import Homework
 
 _MOST_THREADS = 4
 
 
 def run_audit(
+    homework: Homework,
     submission: Path,
     out: Path,
     *,
@@ -41,9 +43,10 @@ def run_audit(
     require_submission(submission)
     console = Console()
     chosen = choose_device(device)
-    folder = _data_folder(data)
+    folder = _data_folder(homework, data)
     whole = chosen == "cuda" and folder is not None
     settings = Settings(
+        homework=homework,
         epochs=None if epochs is None and whole else epochs or 1,
         data=folder,
         device=chosen,
@@ -59,7 +62,9 @@ def run_audit(
         console.print(f"Written: {escape(str(path))}", highlight=False)
 
 
-def _data_folder(data: Path | None) -> Path | None:
+def _data_folder(homework: Homework, data: Path | None) -> Path | None:
     if data is not None and not data.is_dir():
-        raise StaffError(happened=f"There is no folder {data}.", try_next="Name the one that CIFAR-10 was unpacked to.")
-    return cifar10_folder() if data is None else data.resolve()
+        raise StaffError(
+            happened=f"There is no folder {data}.", try_next="Name the one that the data set was unpacked to."
+        )
+    return data_set_folder(homework) if data is None else data.resolve()

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from grader.errors import StaffError
+from grader.pipeline.homework import Homework
 
 
-def require_rubric(path: Path) -> None:
+def require_rubric(homework: Homework, path: Path) -> None:
     """
     Make sure that a rubric is right and that everything in it can be asked.
 
@@ -27,10 +28,9 @@ def require_rubric(path: Path) -> None:
     importlib.import_module("torch")  # the child needs it, and so does the run: once for both
 
     def check() -> None:
-        from grader.pipeline.questions import KNOWN_CHECKS
         from grader.rubric import load_rubric
 
-        load_rubric(path, known_checks=KNOWN_CHECKS)
+        load_rubric(path, known_checks=homework.answers().known, known_parts=homework.part_names)
 
     _in_a_child(check)
 

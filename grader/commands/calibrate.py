@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from grader.errors import StaffError
-from grader.pipeline.questions import CHECKS
+from grader.pipeline.homework import Homework
+from grader.release.workshop import workshop_of
 from grader.trust.calibration import (
     Found,
     answered_right,
@@ -26,24 +27,21 @@ from grader.trust.calibration import (
     recomputed,
     write_table,
 )
-from grader.trust.catalogue import RightVariant, WrongSubmission
+from grader.trust.catalogue import RightVariant, WrongSubmission, right_variants, wrong_submissions
 from grader.trust.crew import Crew, Station
 from grader.trust.mutation import Placed, mutants_in, read_judgements
 from grader.trust.plot import plot_calibration
-from grader.trust.precise import SINGLE_PRECISION
-from grader.trust.report_measure import all_right, all_wrong
 
-# Functions that are handed out: nobody has to write them, but somebody may break them.
-_GIVEN = (("metalearning", "meta_learning_reg_closed_form"), ("metalearning", "meta_learning_reg_sgd"))
-_EVERY_GIVEN = 5
+_EVERY_GIVEN = 5  # mutants of functions that are handed out: nobody has to write them, but somebody may break them
 
 
-def run_calibration(out: Path, plot: Path, *, jobs: int) -> None:
+def run_calibration(homework: Homework, out: Path | None, plot: Path, *, jobs: int) -> None:
     """
     Measure, print the table, write it and its picture.
 
     Args:
-        out: where the table goes.
+        homework: whose checks are measured.
+        out: where the table goes; the homework's own place where None.
         plot: where its picture goes.
         jobs: processes that measure.
 
@@ -51,24 +49,28 @@ def run_calibration(out: Path, plot: Path, *, jobs: int) -> None:
         StaffError: right and wrong are too near to each other somewhere; nothing is written then.
     """
     console = Console()
-    rights, wrongs, checks = _right_ways(), all_wrong(), [check.key for check in calibrated_checks()]
-    with console.status("") as status, Crew(jobs, status.update) as crew:
+    rights, wrongs, checks = (
+        _right_ways(homework),
+        wrong_submissions(homework),
+        [each.key for each in calibrated_checks(homework)],
+    )
+    with console.status("") as status, Crew(homework, jobs, status.update) as crew:
         found = crew.work(_recompute, checks, "Checks under other conditions")
         found += crew.work(_ask_right, rights, "Right ways")
         found += crew.work(_ask_mistakes, checks, "Checks with known mistakes")
         mutants = crew.work(_list_mutants, [None], "Lists of mutants")[0]
         found += crew.work(_ask_mutant, mutants, "Mutants")
         found += crew.work(_ask_wrong, wrongs, "Wrong submissions")
-    table = choose_all(itertools.chain.from_iterable(found))
+    table = choose_all(homework, itertools.chain.from_iterable(found))
     counts = {"right_variants": len(rights), "mutants": len(mutants), "wrong_submissions": len(wrongs)}
-    content = as_json(table, exempt=exempt_checks(), counts=counts)
+    content = as_json(table, exempt=exempt_checks(homework), counts=counts)
     print_calibration(content, console)
-    for path in (write_table(content, out), plot_calibration(content, plot)):
+    for path in (write_table(content, out or homework.calibration), plot_calibration(content, plot)):
         console.print(f"Written: {escape(str(path))}", highlight=False)
 
 
-def _recompute(_: Station, key: str) -> list[Found]:
-    return recomputed(CHECKS[key])
+def _recompute(station: Station, key: str) -> list[Found]:
+    return recomputed(station.homework, station.homework.answers().by_key[key])
 
 
 def _ask_right(station: Station, variant: RightVariant) -> list[Found]:
@@ -76,13 +78,16 @@ def _ask_right(station: Station, variant: RightVariant) -> list[Found]:
 
 
 def _ask_mistakes(station: Station, key: str) -> list[Found]:
-    return mistaken(station.interview, CHECKS[key])
+    return mistaken(station.interview, station.homework.answers().by_key[key])
 
 
 def _list_mutants(station: Station, _: None) -> list[Placed]:
-    equivalent, solved = read_judgements().equivalent, station.interview.solved
-    written = [each for each in mutants_in(solved) if each.id not in equivalent]
-    return written + mutants_in(solved, _GIVEN)[::_EVERY_GIVEN]
+    homework, solved = station.homework, station.interview.solved
+    equivalent = read_judgements(homework).equivalent
+    asked = {check.subject.name for check in calibrated_checks(homework)}
+    written, given = ([each for each in homework.contract if each.written is by] for by in (True, False))
+    mutants = [each for each in mutants_in(homework, solved, written) if each.id not in equivalent]
+    return mutants + mutants_in(homework, solved, [each for each in given if each.name in asked])[::_EVERY_GIVEN]
 
 
 def _ask_mutant(station: Station, placed: Placed) -> list[Found]:
@@ -106,13 +111,13 @@ def print_calibration(content: Mapping[str, Any], console: Console) -> None:
     console.print(shown)
 
 
-def _right_ways() -> list[RightVariant]:
+def _right_ways(homework: Homework) -> list[RightVariant]:
     """Return every right submission that there is here."""
-    precise = [RightVariant(name, "", changes) for name, changes in SINGLE_PRECISION.items()]
-    variants = all_right()
+    precise = [RightVariant(name, "", changes) for name, changes in workshop_of(homework).also_right().items()]
+    variants = right_variants(homework)
     if not variants:
         raise StaffError(
             happened="There are no right variants here to measure the spread with.",
-            try_next="Calibrate in a checkout, where tests/submissions lies.",
+            try_next="Put some under the homework's submissions/passed.",
         )
     return precise + variants

@@ -13,6 +13,7 @@ from rich.table import Table
 from grader.errors import StaffError, SubmissionError
 from grader.feedback.words import Judgement, question_output
 from grader.intake.collect import require_submission
+from grader.pipeline.homework import Homework
 from grader.pipeline.selfcheck import SelfCheck, check_submission
 from grader.verdicts import Verdict
 
@@ -23,12 +24,12 @@ _ASPECTS = {
     "behaviour": "how functions behave",
     "convergence": "whole runs and training",
     "completion": "whether notebooks were run",
-    "claim": "what autograder.pt says",
+    "claim": "what saved results say",
     "output": "values of the other functions",
 }
 
 
-def run_check(path: Path) -> None:
+def run_check(homework: Homework, path: Path) -> None:
     """
     Check a notebook, folder or zip and print a table, and the words for what is not right.
 
@@ -38,7 +39,7 @@ def run_check(path: Path) -> None:
     require_submission(path)
     console = Console()
     try:
-        found = check_submission(path)
+        found = check_submission(homework, path)
     except SubmissionError as error:
         raise StaffError(happened=error.happened, try_next=error.try_next) from None
     _print_table(found.judgements, console)

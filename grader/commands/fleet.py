@@ -14,6 +14,7 @@ from rich.table import Table
 from grader.commands.beforehand import require_roster, require_rubric
 from grader.commands.grade import choose_device
 from grader.errors import StaffError
+from grader.feedback.text import plain
 from grader.fleet.compare import COLUMNS, Comparison, compare_gradings, read_grading
 from grader.fleet.export import require_export
 from grader.fleet.nursery import Job
@@ -23,13 +24,14 @@ from grader.fleet.record import GRADED, write_whole
 from grader.fleet.schedule import ClassSettings, GradedClass, Pool, grade_class, load_class
 from grader.fleet.statistics import figures_of, names_of, possible_of
 from grader.fleet.tables import csv_bytes, write_tables
+from grader.pipeline.homework import Homework
 from grader.pipeline.run import SECRET_FILE
-from grader.rubric import DEFAULT_RUBRIC
 
 _SHOWN = 40
 
 
 def run_class(
+    homework: Homework,
     export: Path,
     out: Path,
     *,
@@ -48,11 +50,11 @@ def run_class(
     """
     require_export(export)
     if rubric is not None:
-        require_rubric(rubric)
+        require_rubric(homework, rubric)
     if roster is not None:
         require_roster(roster)
     at_once = workers or len(os.sched_getaffinity(0))
-    pool = _ray_pool(ray, at_once, gpus) if ray else None
+    pool = _ray_pool(homework, ray, at_once, gpus) if ray else None
     console = Console()
     columns = (TextColumn("Grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console)
@@ -65,10 +67,11 @@ def run_class(
             progress.console.print(f"[dim]{escape(words)}[/dim]", highlight=False)
 
     settings = ClassSettings(
+        homework=homework,
         export=export,
         out=out,
         workers=at_once,
-        rubric=rubric or DEFAULT_RUBRIC,
+        rubric=rubric,
         device=choose_device(device),
         secret_file=Path(os.environ.get("GRADER_SECRET_FILE", SECRET_FILE)),
         roster=roster,
@@ -83,13 +86,13 @@ def run_class(
     write_report(out, anonymous=False)
 
 
-def _ray_pool(address: str, workers: int, gpus: float) -> Pool:
+def _ray_pool(homework: Homework, address: str, workers: int, gpus: float) -> Pool:
     from grader.fleet.ray_pool import RaySettings, grade_on_ray, require_listener
 
     require_listener(address)
 
     def pool(jobs: Iterable[Job]) -> Iterator[Ended]:
-        return grade_on_ray(jobs, RaySettings(address, workers, gpus=gpus))
+        return grade_on_ray(jobs, RaySettings(homework.package, address, workers, gpus=gpus))
 
     return pool
 
@@ -121,14 +124,24 @@ def _print_class(graded_class: GradedClass, console: Console) -> None:
         results = item.record.results
         points = f"{results['score']:g} / {possible_of(results):g}" if item.record.status == GRADED else ""
         reason = f": {item.record.reason}" if item.record.reason else ""
-        table.add_row(escape(item.entry.id), escape(names[item.entry.id]), points, escape(item.record.status + reason))
+        table.add_row(_shown(item.entry.id), _shown(names[item.entry.id]), points, _shown(item.record.status + reason))
     console.print(table)
     if len(graded_class.graded) > _SHOWN:
         console.print(f"… and {len(graded_class.graded) - _SHOWN} more: see grades_gradescope.csv.")
+    notes = [(item.entry.id, note) for item in graded_class.graded for note in item.entry.notes]
+    for entry, note in notes[:_SHOWN]:
+        console.print(f"{_shown(entry)}: {_shown(note)}", highlight=False)
+    if len(notes) > _SHOWN:
+        console.print(f"… and {len(notes) - _SHOWN} more notes: see report.html.")
     counts: dict[str, int] = {}
     for item in graded_class.graded:
         counts[item.record.status] = counts.get(item.record.status, 0) + 1
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()), highlight=False)
+
+
+def _shown(text: str) -> str:
+    """Return a text that people chose, such as a name, for the terminal: no control characters, no markup."""
+    return escape(plain(text))
 
 
 def run_diff(old: Path, new: Path, csv_file: Path | None) -> None:
@@ -159,8 +172,8 @@ def _print_changes(comparison: Comparison, console: Console) -> None:
         table.add_column(column, justify="right" if column in ("Before", "After", "Change") else "left")
     for change in comparison.changes:
         before, after = ("" if value is None else f"{value:g}" for value in (change.before, change.after))
-        names = (escape(change.submission), escape(change.who), change.number)
-        table.add_row(*names, before, after, f"{change.points:+g}", escape(change.why))
+        names = (_shown(change.submission), _shown(change.who), _shown(change.number))
+        table.add_row(*names, before, after, f"{change.points:+g}", _shown(change.why))
     if comparison.changes:
         console.print(table)
     console.print(
@@ -170,4 +183,4 @@ def _print_changes(comparison: Comparison, console: Console) -> None:
     )
     for where, alone in (("old", comparison.only_old), ("new", comparison.only_new)):
         if alone:
-            console.print(f"Only in the {where} one: {escape(', '.join(alone))}", highlight=False)
+            console.print(f"Only in the {where} one: {', '.join(map(_shown, alone))}", highlight=False)

@@ -16,9 +16,9 @@ from grader.errors import StaffError
 from grader.feedback.results import not_graded, write_results
 from grader.feedback.terminal import print_report
 from grader.intake.collect import require_submission
+from grader.pipeline.homework import Homework
 from grader.pipeline.profile import Profile
 from grader.pipeline.run import SECRET_FILE, CutShort, Settings, grade_submission, usual_staff_tests
-from grader.rubric import DEFAULT_RUBRIC
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ RELAYED = Path(__file__).parents[1] / "relayed"  # verdicts of a run on the staf
 
 
 def run_grading(
+    homework: Homework,
     submission: Path,
     out: Path,
     *,
@@ -45,7 +46,7 @@ def run_grading(
     """
     require_submission(submission)
     if rubric is not None:
-        require_rubric(rubric)
+        require_rubric(homework, rubric)
     if staff_questions is not None and not staff_questions.exists():
         raise StaffError(
             happened=f"There are no staff questions at {staff_questions}.", try_next="Name a file or a folder."
@@ -53,14 +54,15 @@ def run_grading(
     console = Console()
     measured = Profile(sampling=profile)
     settings = Settings(
-        rubric=rubric or DEFAULT_RUBRIC,
+        homework=homework,
+        rubric=rubric or homework.rubric,
         out=out,
         device=choose_device(device),
         secret_file=Path(os.environ.get("GRADER_SECRET_FILE", SECRET_FILE)),
         staff_tests=staff_questions or usual_staff_tests(),
         on_step=lambda step: console.print(f"[dim]{escape(step)}[/dim]", highlight=False),
         profile=measured,
-        cifar10=cifar10_folder(),
+        data_set=data_set_folder(homework),
     )
     results = out / "results.json"
     write_results(not_graded(), results)
@@ -83,10 +85,10 @@ def run_grading(
         _print_profile(measured, console)
 
 
-def cifar10_folder() -> Path | None:
-    """Return the folder beside the environments in which setup.sh keeps CIFAR-10, or None where it does not."""
-    folder = Path(sys.prefix).parent / "cifar10"
-    return folder if any(folder.glob("*/.complete")) else None
+def data_set_folder(homework: Homework) -> Path | None:
+    """Return the folder beside the environments in which setup.sh keeps the homework's data set, or None."""
+    folder = Path(sys.prefix).parent / homework.data_set
+    return folder if homework.data_set and any(folder.glob("*/.complete")) else None
 
 
 def _cut_short(*_: object) -> None:
@@ -100,7 +102,7 @@ def _relayed(submission: Path, settings: Settings, console: Console) -> bool:
     from grader.fleet.relay import relay_to
 
     assert isinstance(settings.rubric, Path)
-    relayed = relay_to(submission, settings.rubric, settings.out, folder=RELAYED)
+    relayed = relay_to(settings.homework, submission, settings.rubric, settings.out, folder=RELAYED)
     if relayed.refused:
         console.print(f"The verdict that came with this release is not taken: {relayed.refused}.", highlight=False)
     if relayed.results is not None:

@@ -17,50 +17,52 @@ from grader.commands.grade import choose_device
 from grader.errors import StaffError
 
 if TYPE_CHECKING:
+    from grader.pipeline.homework import Homework
     from grader.release.progress import OnStep, Step
 
 ROOT = Path(__file__).parents[2]
-TEMPLATES = ROOT / "student_templates"
-EXAMPLE = ROOT / "examples" / "hw4_submission.zip"
 _NEEDED = ("jupytext", "nbformat", "nbclient", "nbconvert", "ipykernel", "latex2mathml", "playwright")
 
 
-def release_templates() -> None:
+def release_templates(homework: Homework) -> None:
     """Write the students' notebooks and what they load."""
     with _progress() as on_step:
-        names = _make_templates(on_step)
-    _say(f"Written: {', '.join(names)} in {_shown(TEMPLATES)}")
+        names = _make_templates(homework, on_step)
+    _say(f"Written: {', '.join(names)} in {_shown(homework.templates)}")
 
 
-def release_example() -> None:
+def release_example(homework: Homework) -> None:
     """Write the example submission."""
     with _progress() as on_step:
-        _make_example(on_step)
-    _say(f"Written: {_shown(EXAMPLE)}")
+        written = _make_example(homework, on_step)
+    if written is None:
+        raise StaffError(happened="This homework has no example submission.", try_next="Give its workshop one.")
+    _say(f"Written: {_shown(written)}")
 
 
-def release_solutions(out: Path) -> None:
+def release_solutions(homework: Homework, out: Path) -> None:
     """Execute and print the solved notebooks, and write what goes with them."""
     with _progress() as on_step:
-        said = _make_solutions(out, on_step)
+        said = _make_solutions(homework, out, on_step)
     _say(said)
 
 
-def release_autograder(path: Path, rubric: Path | None, verdicts: Path | None) -> None:
+def release_autograder(homework: Homework, path: Path, rubric: Path | None, verdicts: Path | None) -> None:
     """Write the zip that staff upload to Gradescope, with the verdicts of a class that was graded here, if any."""
     with _progress() as on_step:
-        _make_autograder(path, rubric, on_step, verdicts=verdicts)
+        _make_autograder(homework, path, rubric, on_step, verdicts=verdicts)
     _say(f"Written: {_shown(path)}. Upload it on Gradescope under Configure Autograder.")
 
 
-def release_all(folder: Path, rubric: Path | None) -> None:
+def release_all(homework: Homework, folder: Path, rubric: Path | None) -> None:
     """Write everything: first the autograder, whose gate compares with what students already have."""
     with _progress() as on_step:
-        _make_autograder(folder / "autograder.zip", rubric, on_step)
-        _make_templates(on_step)
-        _make_example(on_step)
-        said = _make_solutions(folder / "solutions", on_step)
-    _say(f"Written: {_shown(folder / 'autograder.zip')}, {_shown(TEMPLATES)}, {_shown(EXAMPLE)}. {said}")
+        _make_autograder(homework, folder / "autograder.zip", rubric, on_step)
+        _make_templates(homework, on_step)
+        example = _make_example(homework, on_step)
+        said = _make_solutions(homework, folder / "solutions", on_step)
+    written = [folder / "autograder.zip", homework.templates, *([example] if example is not None else [])]
+    _say(f"Written: {', '.join(map(_shown, written))}. {said}")
 
 
 def need_release_tools() -> None:
@@ -76,31 +78,38 @@ def need_release_tools() -> None:
         )
 
 
-def _make_templates(on_step: OnStep) -> list[str]:
+def _make_templates(homework: Homework, on_step: OnStep) -> list[str]:
     from grader.release.atomic import complete_folder
     from grader.release.progress import Step
     from grader.release.templates import write_templates
+    from grader.release.workshop import workshop_of
 
-    on_step(Step("student_templates", 0, 1))
-    with complete_folder(TEMPLATES) as folder:
-        written = write_templates(folder)
-    on_step(Step("student_templates", 1, 1))
+    task = homework.templates.name
+    on_step(Step(task, 0, 1))
+    with complete_folder(homework.templates) as folder:
+        written = write_templates(workshop_of(homework), folder)
+    on_step(Step(task, 1, 1))
     return [path.name for path in written]
 
 
-def _make_example(on_step: OnStep) -> None:
+def _make_example(homework: Homework, on_step: OnStep) -> Path | None:
     from grader.release.progress import Step
-    from grader.release.submissions import write_example_submission
+    from grader.release.workshop import workshop_of
 
+    workshop = workshop_of(homework)
+    if workshop.write_example is None or workshop.example is None:
+        return None
     on_step(Step("example submission", 0, 1))
-    write_example_submission(EXAMPLE)
+    workshop.write_example(workshop.example)
     on_step(Step("example submission", 1, 1))
+    return workshop.example
 
 
-def _make_solutions(out: Path, on_step: OnStep) -> str:
+def _make_solutions(homework: Homework, out: Path, on_step: OnStep) -> str:
     from grader.release.solutions import write_solutions
+    from grader.release.workshop import workshop_of
 
-    released = write_solutions(out, gpu=choose_device("auto") == "cuda", on_step=on_step)
+    released = write_solutions(workshop_of(homework), out, gpu=choose_device("auto") == "cuda", on_step=on_step)
     written = f"Written: {len(released.files)} files in {_shown(out)}."
     if released.changed is None:
         return written
@@ -109,33 +118,36 @@ def _make_solutions(out: Path, on_step: OnStep) -> str:
     return f"{written} The same bytes as before in all of them."
 
 
-def _make_autograder(path: Path, rubric: Path | None, on_step: OnStep, *, verdicts: Path | None = None) -> None:
+def _make_autograder(
+    homework: Homework, path: Path, rubric: Path | None, on_step: OnStep, *, verdicts: Path | None = None
+) -> None:
     from grader.release.autograder import write_autograder
-    from grader.rubric import DEFAULT_RUBRIC, load_rubric
+    from grader.rubric import load_rubric
 
-    rubric = rubric or DEFAULT_RUBRIC
-    load_rubric(rubric)  # a wrong path or option is told at once, not after the minutes of the trust suite
-    extra = _relayed_files(verdicts, rubric)
-    _require_trust(on_step)
-    write_autograder(path, rubric=rubric, extra=extra, on_step=on_step)
+    rubric = rubric or homework.rubric
+    # A wrong path or option is told at once, not after the minutes of the trust suite.
+    load_rubric(rubric, known_parts=homework.part_names)
+    extra = _relayed_files(homework, verdicts, rubric)
+    _require_trust(homework, on_step)
+    write_autograder(homework, path, rubric=rubric, extra=extra, on_step=on_step)
 
 
-def _require_trust(on_step: OnStep) -> None:
+def _require_trust(homework: Homework, on_step: OnStep) -> None:
     """Refuse to go on if known mistakes or right variants are judged wrong: a part of the trust report, in a minute."""
     from grader.commands.trust import measure, require_trust
     from grader.release.progress import Step
 
     on_step(Step("trust suite", 0, 1))
-    require_trust(measure(quick=True, jobs=os.cpu_count() or 1))
+    require_trust(measure(homework, quick=True, jobs=os.cpu_count() or 1))
     on_step(Step("trust suite", 1, 1))
 
 
-def _relayed_files(verdicts: Path | None, rubric: Path) -> dict[str, bytes]:
+def _relayed_files(homework: Homework, verdicts: Path | None, rubric: Path) -> dict[str, bytes]:
     if verdicts is None:
         return {}
     from grader.fleet.relay import verdict_files
 
-    return dict(verdict_files(verdicts, rubric))
+    return dict(verdict_files(homework, verdicts, rubric))
 
 
 @contextlib.contextmanager

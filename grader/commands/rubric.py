@@ -7,15 +7,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from grader.pipeline.questions import KNOWN_CHECKS
-from grader.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
+from grader.pipeline.homework import Homework
+from grader.rubric import Rubric, load_rubric
 
 _USUAL_TOTAL = 100
 
 
-def print_rubric(path: Path | None) -> None:
+def print_rubric(homework: Homework, path: Path | None) -> None:
     """Read a rubric and print its questions, the points of each part and those in all."""
-    rubric = load_rubric(path or DEFAULT_RUBRIC, known_checks=KNOWN_CHECKS)
+    known = homework.answers().known
+    rubric = load_rubric(path or homework.rubric, known_checks=known, known_parts=homework.part_names)
     table = Table(title=rubric.assignment)
     for column in ("No.", "Part", "Check", "Points", "Visibility"):
         table.add_column(column)

@@ -7,16 +7,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from grader.checks.compare import calibration_table
+from grader.checks.compare import Calibration
 from grader.errors import StaffError
+from grader.pipeline.homework import Homework
 from grader.trust.cases import Changes
+from grader.trust.catalogue import right_variants, wrong_submissions
 from grader.trust.crew import Crew, OnStep
 from grader.trust.mutation import Score, read_judgements
 from grader.trust.report import TrustReport, write_report
 from grader.trust.report_measure import (
     Repetition,
-    all_right,
-    all_wrong,
     count_flips,
     find_fate,
     find_right,
@@ -33,7 +33,7 @@ _QUICK_RIGHT = 12  # every so-manieth variant
 _QUICK_MUTANTS = 40  # every so-manieth mutant
 
 
-def run_trust(out: Path, *, quick: bool, jobs: int) -> TrustReport:
+def run_trust(homework: Homework, out: Path, *, quick: bool, jobs: int) -> TrustReport:
     """
     Measure, print the figures, and write the report.
 
@@ -44,40 +44,40 @@ def run_trust(out: Path, *, quick: bool, jobs: int) -> TrustReport:
     """
     console = Console()
     with console.status("") as status:
-        report = measure(quick=quick, jobs=jobs, on_step=status.update)
+        report = measure(homework, quick=quick, jobs=jobs, on_step=status.update)
     written = write_report(report, out)
     print_report(report, console)
     console.print(f"Written: {', '.join(escape(str(path)) for path in written)}", highlight=False)
     return report
 
 
-def measure(*, quick: bool, jobs: int, on_step: OnStep = lambda _: None) -> TrustReport:
+def measure(homework: Homework, *, quick: bool, jobs: int, on_step: OnStep = lambda _: None) -> TrustReport:
     """Grade what is known, all of it or a subset; arguments are those of `run_trust`."""
-    wrong, right, repeated = all_wrong(), all_right(), repeated_submissions()
+    wrong, right, repeated = wrong_submissions(homework), right_variants(homework), repeated_submissions(homework)
     runs = _QUICK_REPETITIONS if quick else _REPETITIONS
     if quick:
         wrong, right, repeated = one_of_each_function(wrong), right[::_QUICK_RIGHT], {"solved": Changes()}
     repetitions = [Repetition(run, *each) for run in range(runs) for each in repeated.items()]
-    with Crew(jobs, on_step) as crew:
+    with Crew(homework, jobs, on_step) as crew:
         return TrustReport(
             quick=quick,
             wrong=crew.work(find_wrong, wrong, "Mistakes"),
             right=crew.work(find_right, right, "Right variants"),
             repeats=count_flips(repetitions, crew.work(repeat, repetitions, "Repetitions")),
             mutants=_score(crew, every=_QUICK_MUTANTS if quick else 1),
-            table=calibration_table(),
+            table=Calibration(homework.calibration).table,
         )
 
 
 def _score(crew: Crew, *, every: int) -> Score:
     mutants = crew.work(list_mutants, [None], "Lists of mutants")[0][::every]
-    return Score(crew.work(find_fate, mutants, "Mutants"), read_judgements())
+    return Score(crew.work(find_fate, mutants, "Mutants"), read_judgements(crew.homework))
 
 
-def run_mutants(*, jobs: int) -> Score:
+def run_mutants(homework: Homework, *, jobs: int) -> Score:
     """Ask every mutant and print what survives, and whether anybody has judged it."""
     console = Console()
-    with console.status("") as status, Crew(jobs, status.update) as crew:
+    with console.status("") as status, Crew(homework, jobs, status.update) as crew:
         score = _score(crew, every=1)
     for fate in score.survivors:
         judged = score.judgements.unasked.get(fate.placed.id, "nobody has judged it")

@@ -39,10 +39,11 @@ def build_results(
         extra_data: facts about the run for programs.
         tests: what `build_test` made of each judgement, if that is there already.
     """
+    # Whole seconds, and none where a question is hidden: its code could tell by them what it was asked.
+    hidden = any(judgement.question.hidden for judgement in judgements)
     return {
         "score": round(sum(judgement.score for judgement in judgements), 4),
-        # Whole seconds: how long something took says little then about hidden inputs.
-        "execution_time": round(execution_time_s),
+        **({} if hidden else {"execution_time": round(execution_time_s)}),
         "output": summary(judgements, used=used, notes=notes),
         "output_format": "md",
         "visibility": "visible",

@@ -24,16 +24,6 @@ _HEADLINES = {
 
 _NOT_GRADED = (Verdict.NOT_RUN, Verdict.INFRASTRUCTURE)
 
-# What intake calls the things it takes from files, in words for students.
-_USED_FOR = {
-    "vision": "Masked autoencoders",
-    "metalearning": "Meta-learning",
-    "metalearning-copypaste": "Meta-learning, part (g)",
-    "autograder": "Saved outputs",
-    "saved_model": "Saved model",
-    **{f"classifier-{number}": "Another saved model" for number in range(1, 5)},
-}
-
 
 @dataclass(frozen=True)
 class Judgement:
@@ -98,8 +88,7 @@ def summary(judgements: Sequence[Judgement], *, used: Sequence[tuple[str, str]],
         )
     if used:
         paragraphs.append(
-            "Read from your submission:\n\n"
-            + "\n".join(f"- {_USED_FOR.get(what, what)}: {code(file)}" for what, file in used)
+            "Read from your submission:\n\n" + "\n".join(f"- {what}: {code(file)}" for what, file in used)
         )
     if notes:
         paragraphs.append("Please note:\n\n" + "\n".join(f"- {note}" for note in notes))

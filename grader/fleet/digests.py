@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from grader.intake.collect import collect
+from grader.pipeline.homework import Homework
 from grader.rubric import Rubric
 
 ROOT = Path(__file__).parents[2]
-# Rooms that stand on the pipeline, and what a release adds to it: no grade depends on them.
+# Rooms that stand on the pipeline, what a homework's workshop needs, and what a release adds: no grade depends on them.
 _NO_GRADE_DEPENDS_ON = frozenset(
     {
         "fleet",
@@ -24,6 +25,8 @@ _NO_GRADE_DEPENDS_ON = frozenset(
         "simulate",
         "stand_in",
         "relayed",
+        "submissions",
+        "workshop.py",
         "__main__.py",
         "notebooks",
         "__pycache__",
@@ -52,10 +55,10 @@ def content_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def grader_digest(root: Path = ROOT) -> str:
+def grader_digest(homework: Homework, root: Path = ROOT) -> str:
     """Return a digest of the sources that decide a grade, the same in a checkout and in the platform's zip."""
     digest = hashlib.sha256(b"grader 1")
-    for name, path in sorted(_sources(root)):
+    for name, path in sorted(_sources(homework, root)):
         _feed(digest, name.encode())
         _feed(digest, path.read_bytes())
     return digest.hexdigest()
@@ -80,12 +83,12 @@ def combined(*digests: str) -> str:
     return digest.hexdigest()
 
 
-def _sources(root: Path) -> Iterator[tuple[str, Path]]:
+def _sources(homework: Homework, root: Path) -> Iterator[tuple[str, Path]]:
     yield "requirements/grade.txt", root / "requirements" / "grade.txt"
-    for folder in ("grader", "reference", "student_templates"):
-        for path in (root / folder).rglob("*"):
-            inside = path.relative_to(root)
-            is_source = path.suffix in _SUFFIXES or folder == "student_templates"
+    for folder in (root / "grader", homework.folder, *homework.sources, homework.templates):
+        for path in folder.rglob("*"):
+            inside = path.relative_to(folder.parent)
+            is_source = path.suffix in _SUFFIXES or folder == homework.templates
             if is_source and path.is_file() and not _NO_GRADE_DEPENDS_ON.intersection(inside.parts):
                 yield inside.as_posix(), path
 

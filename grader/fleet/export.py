@@ -15,11 +15,16 @@ from grader.fleet.unpack import Taken
 from grader.intake.caps import ARCHIVE_SUFFIX, CODE_SUFFIXES, suffix_of
 
 ROSTER_FILE = "roster.csv"
+_SUBMISSION = "submission_"  # what the platform calls the folders of an export begins with this
+_CLUTTER = (".", "__")
 _COMPLETE = ".complete"
 _ZIP_MAGIC = b"PK"
 _WHAT_TO_NAME = (
     f"Name the zip that Gradescope's Export Submissions gives, the folder in it (with {METADATA_FILE}), or a folder "
     "with one zip, notebook or folder for each student."
+)
+_DISPUTED = (
+    "The id {0.sid} of {0.name} ({0.email}) is used with another address, too: it was left out for this student."
 )
 Unpack = Callable[[Path, Path], Taken]
 
@@ -63,9 +68,9 @@ def read_export(export: Path, work: Path, unpack: Unpack, *, roster: Path | None
     require_export(export)
     notes: dict[str, list[str]] = {}
     folder = export if export.is_dir() else _opened(export, work, unpack, notes)
-    metadata = next(iter(sorted([*folder.glob(METADATA_FILE), *folder.glob(f"*/{METADATA_FILE}")])), None)
     listed = roster or next(iter(folder.glob(ROSTER_FILE)), None)
     people = read_roster(listed) if listed is not None else []
+    metadata = _list_of(folder, people)
     entries = _of_list(metadata, people, notes) if metadata else _of_folder(folder, people, work, unpack)
     if not entries:
         raise StaffError(
@@ -115,6 +120,41 @@ def _opened(export: Path, work: Path, unpack: Unpack, notes: dict[str, list[str]
     return folder / "files"
 
 
+def _list_of(folder: Path, people: Iterable[Student]) -> Path | None:
+    """
+    Return the export's own list, or None.
+
+    Students hand in files of that name, too: a list in a folder below counts only where the root has none, and never
+    one in a submission.
+    """
+    root = folder / METADATA_FILE
+    if root.is_file():
+        return root
+    wrapper = _wrapper_in(folder, people)
+    return wrapper / METADATA_FILE if wrapper is not None else None
+
+
+def _wrapper_in(folder: Path, people: Iterable[Student]) -> Path | None:
+    """
+    Return the folder that the platform puts around an export: all that lies at the top, and nothing in it but a list
+    and submissions. One that is named like a submission, or after a student of the roster, is that student's.
+    """
+    inside = [path for path in _visible_in(folder) if path.name != ROSTER_FILE]
+    wrapper = inside[0] if len(inside) == 1 else None
+    if wrapper is None or wrapper.is_symlink() or not wrapper.is_dir() or wrapper.name.startswith(_SUBMISSION):
+        return None
+    if any(wrapper.name.lower() in student.handles for student in people):
+        return None
+    metadata = wrapper / METADATA_FILE
+    rest = [path for path in _visible_in(wrapper) if path != metadata and path.name != ROSTER_FILE]
+    is_export = bool(rest) and all(path.is_dir() and path.name.startswith(_SUBMISSION) for path in rest)
+    return wrapper if is_export and metadata.is_file() and not metadata.is_symlink() else None
+
+
+def _visible_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(_CLUTTER)]
+
+
 def _file_digest(file: object) -> hashlib._Hash:
     """Python 3.10 has no hashlib.file_digest."""
     digest = hashlib.sha256()
@@ -124,33 +164,58 @@ def _file_digest(file: object) -> hashlib._Hash:
 
 
 def _submission_of(path: str) -> str:
-    return next((piece for piece in path.split("/")[:-1] if piece.startswith("submission_")), "")
+    return next((piece for piece in path.split("/")[:-1] if piece.startswith(_SUBMISSION)), "")
 
 
-def _of_list(metadata: Path, people: Iterable[Student], notes: dict[str, list[str]]) -> list[Entry]:
+def _of_list(metadata: Path, people: list[Student], notes: dict[str, list[str]]) -> list[Entry]:
     """Entries of Gradescope's list, and of folders that it does not mention."""
     listed = read_metadata(metadata)
+    disputed = _disputed([student for item in listed.values() for student in item.students], people)
     present = {path.name: path for path in metadata.parent.iterdir() if path.is_dir() and not path.is_symlink()}
     entries = []
     for name, item in listed.items():
         # The list decides which folders there may be, not what their names lead to.
         folder = present.pop(name, None)
-        students = tuple(completed(student, people) for student in item.students)
+        students = tuple(
+            completed(replace(student, sid="") if student in disputed else student, people) for student in item.students
+        )
+        remarks = [
+            *notes.get(name, ()),
+            *(_DISPUTED.format(student) for student in item.students if student in disputed),
+        ]
         problem = "" if folder else "The export lists this submission and holds no readable file of it."
-        entries.append(Entry(name, students, folder, item.created_at, tuple(notes.get(name, ())), problem))
+        entries.append(Entry(name, students, folder, item.created_at, tuple(remarks), problem))
     unknown = [
         Entry(name, (), path, notes=(f"The export's list does not say who handed in {name!r}.",))
         for name, path in sorted(present.items())
-        if name.startswith("submission_")
+        if name.startswith(_SUBMISSION)
     ]
     return [*entries, *unknown]
+
+
+def _disputed(students: Iterable[Student], people: Iterable[Student]) -> frozenset[Student]:
+    """
+    Return who uses an id that another address uses, too, and is not known by the roster to own it.
+
+    People type their ids themselves: by that of another student they would get that student's line.
+    """
+    students = list(students)
+    addresses: dict[str, set[str]] = {}
+    for student in students:
+        addresses.setdefault(student.sid, set()).add(student.email.lower())
+    owners = {person.sid: person.email.lower() for person in people if person.email}
+    return frozenset(
+        student
+        for student in students
+        if student.sid and len(addresses[student.sid]) > 1 and student.email.lower() != owners.get(student.sid)
+    )
 
 
 def _of_folder(folder: Path, people: list[Student], work: Path, unpack: Unpack) -> list[Entry]:
     """Entries of a folder in which each zip, notebook or folder is a student's, named after them."""
     entries = []
-    for number, path in enumerate(sorted(folder.iterdir())):
-        if path.is_symlink() or path.name.startswith((".", "__")):
+    for number, path in enumerate(_visible_in(folder)):
+        if path.is_symlink():
             continue
         if path.is_dir():
             student = find_by_file(path.name, people)

@@ -32,8 +32,8 @@ from grader.feedback.text import plain
 from grader.fleet.fingerprint import fingerprints, sources_of, template_grams
 from grader.fleet.record import GRADED, INFRASTRUCTURE, Record, write_whole
 from grader.intake.report import Intake
-from grader.pipeline.given import TEMPLATES
-from grader.pipeline.run import METALEARNING_LIBRARIES, Settings, grade_submission, usual_staff_tests, worker_tasks
+from grader.pipeline.homework import Homework, load_homework
+from grader.pipeline.run import Settings, grade_submission, usual_staff_tests, worker_tasks
 from grader.sandbox.heap import LARGE_PAGES, gather_in_large_pages
 from grader.sandbox.sweep import become_subreaper
 
@@ -41,7 +41,10 @@ logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[2]
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "CUDA_VISIBLE_DEVICES")
-_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from grader.fleet.nursery import main; main(int(sys.argv[2]))"
+_PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from grader.fleet.nursery import main; "
+    "main(int(sys.argv[2]), sys.argv[3])"
+)
 _START_S = 300.0  # torch on a cold disk under load
 _PR_SET_PDEATHSIG = 1
 _MIB_IN_KIB = 1024
@@ -92,9 +95,10 @@ class Nursery:
 
     Args:
         log: file that receives what graders have to say to staff.
+        homework: the package of what is graded.
     """
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, homework: str) -> None:
         self._socket, theirs = socket.socketpair()
         environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         # A second thread before a fork would be one too many: OpenBLAS starts its own at import.
@@ -102,7 +106,7 @@ class Nursery:
         environment |= LARGE_PAGES
         with theirs, os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-B", "-c", _PROGRAM, str(ROOT), str(theirs.fileno())],
+                [sys.executable, "-I", "-B", "-c", _PROGRAM, str(ROOT), str(theirs.fileno()), homework],
                 pass_fds=[theirs.fileno()],
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -171,20 +175,22 @@ class Nursery:
             raise NurseryDied from error
 
 
-def main(descriptor: int) -> NoReturn:
-    """Be the nursery; the descriptor is its end of the socket."""
+def main(descriptor: int, package: str) -> NoReturn:
+    """Be the nursery of a homework; the descriptor is its end of the socket."""
     os.setsid()  # Ctrl-C is the scheduler's business
     logging.basicConfig(format="%(asctime)s %(message)s")
     become_subreaper()
-    worker_tasks()
-    for library in METALEARNING_LIBRARIES:
-        importlib.import_module(library)
+    homework = load_homework(package)
+    worker_tasks(homework)
+    for part in homework.parts:
+        for library in part.libraries:
+            importlib.import_module(library)
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
-    templates = template_grams(TEMPLATES)
+    templates = template_grams(homework.templates)
     gather_in_large_pages()
     wire.send(control, wire.Message("ready"))
-    _serve(control, templates)
+    _serve(control, homework, templates)
     os._exit(0)
 
 
@@ -198,7 +204,7 @@ class _Grader:
     deadline: float
 
 
-def _serve(control: socket.socket, templates: frozenset[int]) -> None:
+def _serve(control: socket.socket, homework: Homework, templates: frozenset[int]) -> None:
     """Fork graders and report their ends until the scheduler closes the socket; then end them all."""
     selector = selectors.DefaultSelector()
     selector.register(control, selectors.EVENT_READ)
@@ -207,7 +213,7 @@ def _serve(control: socket.socket, templates: frozenset[int]) -> None:
         while True:
             for ready, _ in selector.select(timeout=1.0):
                 if ready.fileobj is control:
-                    grader = _fork(Job(**wire.receive(control, wire.Caps()).meta), control, templates)
+                    grader = _fork(Job(**wire.receive(control, wire.Caps()).meta), control, homework, templates)
                     graders[grader.handle] = grader
                     selector.register(grader.handle, selectors.EVENT_READ)
                     wire.send(control, wire.Message("started", {"key": grader.key, "pid": grader.pid}))
@@ -222,7 +228,7 @@ def _serve(control: socket.socket, templates: frozenset[int]) -> None:
             os.kill(grader.pid, signal.SIGKILL)  # its sandbox ends its workers when it notices
 
 
-def _fork(job: Job, control: socket.socket, templates: frozenset[int]) -> _Grader:
+def _fork(job: Job, control: socket.socket, homework: Homework, templates: frozenset[int]) -> _Grader:
     nursery = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -231,7 +237,7 @@ def _fork(job: Job, control: socket.socket, templates: frozenset[int]) -> _Grade
         code = 1
         try:
             if os.getppid() == nursery:  # it might have died before we asked to be told
-                grade(job, templates)
+                grade(job, homework, templates)
                 code = 0
         except BaseException:
             logger.exception("a grader failed outside grading")
@@ -263,7 +269,7 @@ def _reap_orphans(living: set[int]) -> None:
             os.waitpid(found.si_pid, 0)
 
 
-def grade(job: Job, templates: frozenset[int]) -> None:
+def grade(job: Job, homework: Homework, templates: frozenset[int]) -> None:
     """Grade one submission and write its record; called in a process of its own."""
     began = time.monotonic()
     prints: list[int] = []
@@ -274,6 +280,7 @@ def grade(job: Job, templates: frozenset[int]) -> None:
     work = Path(job.work)
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = Settings(
+        homework=homework,
         rubric=Path(job.rubric),
         out=work,
         device=job.device,

@@ -7,6 +7,7 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.feedback.text import plain
 from grader.fleet.record import INFRASTRUCTURE, write_whole
 from grader.fleet.schedule import GradedClass
 from grader.fleet.statistics import BINS, HELP_RULE, WATCH_RULE, Figures, names_of, pseudonyms
@@ -51,6 +52,7 @@ def page(graded_class: GradedClass, figures: Figures, *, anonymous: bool) -> str
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["code_spans"] = _code_spans
+    environment.filters["plain"] = plain
     failed = [item for item in figures.not_graded if item.record.status == INFRASTRUCTURE]
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         title=graded_class.assignment,
@@ -58,6 +60,7 @@ def page(graded_class: GradedClass, figures: Figures, *, anonymous: bool) -> str
         grader=graded_class.grader[:12],
         figures=figures,
         failed=failed,
+        noted=[item for item in graded_class.graded if item.entry.notes],
         missing=[item for item in figures.not_graded if item.record.status != INFRASTRUCTURE],
         names=pseudonyms(graded_class) if anonymous else names_of(graded_class),
         anonymous=anonymous,

@@ -23,9 +23,9 @@ class Ended:
     fault: str
 
 
-def grade_locally(jobs: Iterable[Job], *, workers: int, log: Path) -> Iterator[Ended]:
+def grade_locally(jobs: Iterable[Job], *, homework: str, workers: int, log: Path) -> Iterator[Ended]:
     """
-    Grade jobs, `workers` at once, and yield each as it ends; one that dies is tried once more.
+    Grade jobs of a homework, `workers` at once, and yield each as it ends; one that dies is tried once more.
 
     Raises:
         StaffError: the process that graders are forked from died again and again.
@@ -34,7 +34,7 @@ def grade_locally(jobs: Iterable[Job], *, workers: int, log: Path) -> Iterator[E
     for _ in range(_MOST_NURSERIES):
         running: dict[str, Job] = {}
         try:
-            with Nursery(log) as nursery:
+            with Nursery(log, homework) as nursery:
                 while waiting or running:
                     while waiting and len(running) < workers:
                         job = waiting.popleft()

@@ -18,11 +18,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from grader.archives import normal_path
 from grader.errors import StaffError
 from grader.fleet.digests import grader_digest, secret_digest
 from grader.fleet.nursery import ROOT, Job, Nursery, NurseryDied
 from grader.fleet.pool import ATTEMPTS, Ended
 from grader.fleet.record import record_of, write_whole
+from grader.pipeline.homework import load_homework
 
 _CONNECT_S = 5.0
 _NODE_RETRIES = 5
@@ -36,6 +38,7 @@ class RaySettings:
     Where and how to grade on Ray.
 
     Args:
+        homework: its package.
         address: of the cluster's head, "host:port"; "local" starts Ray on this machine.
         workers: processors to use if "local".
         cpus: of a node, for one submission.
@@ -43,6 +46,7 @@ class RaySettings:
         most_in_flight: submissions sent out at once; None takes two for each processor of the cluster.
     """
 
+    homework: str
     address: str
     workers: int
     cpus: float = 1.0
@@ -132,7 +136,7 @@ def grade_on_ray(
         num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=_NODE_RETRIES, retry_exceptions=False
     )
     waiting = iter(jobs)
-    sources = grader_digest()
+    sources = grader_digest(load_homework(settings.homework))
     running: dict[Any, Job] = {}
     exhausted = False
     while True:
@@ -144,7 +148,7 @@ def grade_on_ray(
             secret = secret_digest(Path(job.secret_file))
             rubric = Path(job.rubric).read_text(encoding="utf-8")
             files = pack(Path(job.submission))
-            running[task.remote(str(ROOT), asdict(job), files, rubric, sources, secret)] = job
+            running[task.remote(str(ROOT), settings.homework, asdict(job), files, rubric, sources, secret)] = job
             on_submitted(len(running))
         if not running:
             return
@@ -187,6 +191,8 @@ def unpack(files: dict[str, bytes], folder: Path) -> None:
     """Write what `pack` returned into a private folder."""
     folder.mkdir(mode=0o700)
     for name, data in files.items():
+        if normal_path(name) is None:
+            continue
         path = folder / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -199,12 +205,12 @@ class _Nest:
     gpus: str | None = None
 
     @classmethod
-    def open(cls, folder: Path) -> Nursery:
+    def open(cls, folder: Path, homework: str) -> Nursery:
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
         if cls.nursery is not None and cls.gpus != gpus:
             cls.close()
         if cls.nursery is None:
-            cls.nursery, cls.gpus = Nursery(folder / "grader.log"), gpus
+            cls.nursery, cls.gpus = Nursery(folder / "grader.log", homework), gpus
             atexit.register(cls.close)
         return cls.nursery
 
@@ -216,11 +222,11 @@ class _Nest:
 
 
 def grade_here(
-    asked: dict[str, Any], files: dict[str, bytes], rubric: str, sources: str, secret: str
+    homework: str, asked: dict[str, Any], files: dict[str, bytes], rubric: str, sources: str, secret: str
 ) -> tuple[bytes | None, str]:
     """Grade one submission on a node; return its record, or None and why there is none."""
     job = Job(**asked)
-    if grader_digest() != sources or secret_digest(Path(job.secret_file)) != secret:
+    if grader_digest(load_homework(homework)) != sources or secret_digest(Path(job.secret_file)) != secret:
         return None, "a node has other sources or another secret than the machine that sent it"
     log = Path(tempfile.gettempdir(), f"grader-ray-{os.geteuid()}")
     log.mkdir(mode=0o700, exist_ok=True)
@@ -238,7 +244,7 @@ def grade_here(
         fault = ""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                nursery = _Nest.open(log)
+                nursery = _Nest.open(log, homework)
                 nursery.start(replace(here, attempt=attempt))
                 _, fault = nursery.wait()
             except NurseryDied:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from grader.errors import StaffError
 from grader.feedback.results import write_results
 from grader.fleet.digests import content_digest, grader_digest, rubric_digest
+from grader.pipeline.homework import Homework
 from grader.rubric import Rubric, load_rubric
 
 if TYPE_CHECKING:
@@ -43,11 +44,14 @@ class Relayed:
     refused: str = ""
 
 
-def verdict_files(graded_folder: Path, rubric: Path, *, key_file: Path = SIGNING_KEY) -> dict[str, bytes]:
+def verdict_files(
+    homework: Homework, graded_folder: Path, rubric: Path, *, key_file: Path = SIGNING_KEY
+) -> dict[str, bytes]:
     """
     Return what a release embeds: name in the zip -> bytes, a signed verdict for each graded submission.
 
     Args:
+        homework: what was graded.
         graded_folder: what `python -m grader class` wrote.
         rubric: the rubric of the release.
         key_file: the staff's key; made here once if it is not there.
@@ -60,7 +64,7 @@ def verdict_files(graded_folder: Path, rubric: Path, *, key_file: Path = SIGNING
     from grader.fleet.schedule import load_class
 
     graded_class = load_class(graded_folder)
-    if graded_class.grader != grader_digest() or graded_class.rubric != rubric_digest(load_rubric(rubric)):
+    if graded_class.grader != grader_digest(homework) or graded_class.rubric != rubric_digest(load_rubric(rubric)):
         raise StaffError(
             happened=f"{graded_folder} was graded by other sources or another rubric than those of this release.",
             try_next="Grade the class again with `python -m grader class`, then release.",
@@ -101,7 +105,7 @@ def _signing_key(path: Path) -> Ed25519PrivateKey:
         ) from error
 
 
-def relayed_verdict(submission: Path, rubric: Rubric, *, folder: Path = FOLDER) -> Relayed:
+def relayed_verdict(homework: Homework, submission: Path, rubric: Rubric, *, folder: Path = FOLDER) -> Relayed:
     """
     Look for an embedded verdict on a submission, and take it only if everything about it is right.
 
@@ -122,7 +126,7 @@ def relayed_verdict(submission: Path, rubric: Rubric, *, folder: Path = FOLDER) 
         expected = {
             "format": (_FORMAT, "it has another format"),
             "content": (content, "it is about another submission"),
-            "grader": (grader_digest(), "it comes from other sources of the grader"),
+            "grader": (grader_digest(homework), "it comes from other sources of the grader"),
             "rubric": (rubric_digest(rubric), "it comes from another rubric"),
         }
         for name, (value, refusal) in expected.items():
@@ -149,7 +153,7 @@ def _with_note(results: dict[str, Any], device: str) -> dict[str, Any]:
     return {**results, "output": f"{results['output']}\n\n{_NOTE.format(where=_WHERE[device])}", "extra_data": extra}
 
 
-def relay_to(submission: Path, rubric: Path, out: Path, *, folder: Path = FOLDER) -> Relayed:
+def relay_to(homework: Homework, submission: Path, rubric: Path, out: Path, *, folder: Path = FOLDER) -> Relayed:
     """
     Write the embedded verdict on a submission as results.json, if there is one and it may be taken.
 
@@ -165,7 +169,7 @@ def relay_to(submission: Path, rubric: Path, out: Path, *, folder: Path = FOLDER
     if pid == 0:
         answer = b"1it could not be looked at"
         try:
-            found = relayed_verdict(submission, load_rubric(rubric), folder=folder)
+            found = relayed_verdict(homework, submission, load_rubric(rubric), folder=folder)
             if found.results is not None:
                 write_results(found.results, out / "results.json")
             answer = b"0" if found.results is not None else b"1" + found.refused.encode()

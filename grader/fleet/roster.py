@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from grader.errors import StaffError, why_unreadable
+from grader.feedback.text import plain
+from grader.fleet.events import Events, YamlError, line_of, text_of
 
 METADATA_FILE = "submission_metadata.yml"
-_MAX_BYTES = 256 * 2**20
+MAX_METADATA_BYTES = 128 * 2**20  # below what unpacking takes of one file: a list that was cut short is refused
 _MAX_TEXT = 300
+_SUBMITTER = {":name": "name", ":email": "email", ":sid": "sid"}
 
 # What rosters, Canvas gradebooks and Gradescope's own lists call their columns.
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -30,7 +32,11 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Student:
-    """A person of the class; texts that are not known are empty."""
+    """
+    A person of the class; texts that are not known are empty.
+
+    People choose their names: all texts but `file` are one line without control characters when they come from here.
+    """
 
     name: str = ""
     email: str = ""
@@ -43,11 +49,7 @@ class Student:
     @property
     def handles(self) -> frozenset[str]:
         """What a file may be named after, in lower case."""
-        name = self.name.lower()
-        spellings = {name, name.replace(" ", "_"), name.replace(" ", "-"), name.replace(" ", "")}
-        spellings |= {self.sid.lower(), self.email.lower(), self.email.lower().partition("@")[0], self.login.lower()}
-        spellings |= {self.file.lower(), Path(self.file).stem.lower()}
-        return frozenset(spellings - {""})
+        return frozenset(_given(self) | _chosen(self))
 
 
 @dataclass(frozen=True)
@@ -58,21 +60,6 @@ class Listed:
     created_at: str = ""
 
 
-class _AnyTagLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # which one is decided here
-    """Reads plain values, and values under the tags of Ruby's own classes as what they are made of."""
-
-
-def _untagged(loader: Any, _: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return loader.construct_scalar(node)
-
-
-_AnyTagLoader.add_multi_constructor("!", _untagged)
-
-
 def read_metadata(path: Path) -> dict[str, Listed]:
     """
     Read Gradescope's `submission_metadata.yml`: folder name -> who handed it in, and when.
@@ -81,16 +68,72 @@ def read_metadata(path: Path) -> dict[str, Listed]:
         StaffError: the file is too large, no YAML, or not such a list.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"it is larger than {_MAX_BYTES >> 20} MiB")
-        content = yaml.load(path.read_text(encoding="utf-8"), _AnyTagLoader)
-        if not isinstance(content, dict):
-            raise ValueError("it is not a list of submissions")
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise StaffError(
-            happened=f"{path.name} cannot be read ({error}).", try_next="Export the submissions from Gradescope again."
-        ) from error
-    return {str(name): _listed(entry) for name, entry in content.items() if isinstance(entry, dict)}
+        return _submissions(Events(_bounded_text(path)))
+    except OSError as error:
+        why = why_unreadable(error)
+    except UnicodeDecodeError as error:
+        why = why_unreadable(error)
+    except ValueError as error:
+        why = plain(str(error))
+    raise StaffError(
+        happened=f"The list {path} cannot be read: {why}.", try_next="Export the submissions from Gradescope again."
+    )
+
+
+def _bounded_text(path: Path) -> str:
+    """Return a file's text; of one that is too large, nothing is looked at."""
+    with path.open("rb") as file:
+        data = file.read(MAX_METADATA_BYTES + 1)
+    if len(data) > MAX_METADATA_BYTES:
+        raise ValueError(f"it is larger than {MAX_METADATA_BYTES >> 20} MiB")
+    return data.decode("utf-8-sig")
+
+
+def _submissions(events: Events) -> dict[str, Listed]:
+    events.take(), events.take()  # the beginnings of stream and document
+    if not isinstance(events.take(), yaml.MappingStartEvent):
+        raise YamlError("it is not a list of submissions")
+    found: dict[str, Listed] = {}
+    for name, event in events.pairs():
+        if name in found:
+            raise YamlError(f"{line_of(event)} lists {name!r} a second time")
+        if isinstance(event, yaml.MappingStartEvent):
+            found[name] = _listed(events)
+        else:
+            events.pass_over(event)
+    events.take()  # the document's end
+    if not isinstance(events.take(), yaml.StreamEndEvent):
+        raise YamlError("there is a second list in it")
+    return found
+
+
+def _listed(events: Events) -> Listed:
+    """Read one submission's pairs; scores and results, which may be large, are passed over."""
+    students: tuple[Student, ...] = ()
+    created_at = ""
+    for key, event in events.pairs():
+        if key == ":submitters" and isinstance(event, yaml.SequenceStartEvent):
+            students = tuple(_submitters(events))
+        elif key == ":submitters" and text_of(event):
+            raise YamlError(f"{line_of(event)} has a text where submitters belong")
+        elif key == ":created_at" and isinstance(event, yaml.ScalarEvent):
+            created_at = plain(text_of(event), limit=_MAX_TEXT)
+        else:
+            events.pass_over(event)
+    return Listed(students, created_at)
+
+
+def _submitters(events: Events) -> Iterator[Student]:
+    for item in events.items():
+        if not isinstance(item, yaml.MappingStartEvent):
+            raise YamlError(f"{line_of(item)} has a submitter without a name")
+        known = {}
+        for key, event in events.pairs():
+            if key in _SUBMITTER:
+                known[_SUBMITTER[key]] = plain(text_of(event), limit=_MAX_TEXT)
+            else:
+                events.pass_over(event)
+        yield Student(**known)
 
 
 def read_roster(path: Path) -> list[Student]:
@@ -113,39 +156,55 @@ def read_roster(path: Path) -> list[Student]:
         raise StaffError(
             happened=f"The roster {path} has no column name, email or sid.", try_next="Give it a header with these."
         )
-    students = [Student(**{field: _first(row, columns) for field, columns in _COLUMNS.items()}) for row in named]
+    students = [_of_row(row) for row in named]
     # Canvas puts the points possible into a line of its own, which is nobody.
     return [item for item in students if item.handles and not item.name.lower().startswith("points possible")]
 
 
+def _of_row(row: Mapping[str, str]) -> Student:
+    texts = {field: _first(row, columns) for field, columns in _COLUMNS.items()}
+    return Student(**{field: text if field == "file" else plain(text) for field, text in texts.items()})
+
+
 def completed(student: Student, roster: Iterable[Student]) -> Student:
-    """Return the roster's entry for a student, which may know more; or the student, if there is none."""
-    for other in roster:
-        same = (student.sid and student.sid == other.sid, student.email and student.email == other.email)
-        if any(same):
-            return other
-    return student
+    """
+    Return the roster's entry for a student, which may know more; or the student, if there is none.
+
+    An address counts before an id: people type their ids themselves, and sign in with the address.
+    """
+    people = list(roster)
+    by_address = (other for other in people if student.email and student.email.lower() == other.email.lower())
+    by_id = (other for other in people if student.sid and student.sid == other.sid)
+    return next(by_address, None) or next(by_id, None) or student
 
 
 def find_by_file(stem: str, roster: Iterable[Student]) -> Student:
-    """Return the student of a roster that a file is named after, or one who is known by that name only."""
-    wanted = stem.lower()
-    return next((student for student in roster if wanted in student.handles), Student(name=stem))
+    """
+    Return the student of a roster that a file is named after, or one who is known by that name only.
+
+    What the course gives out counts before what people call themselves: a name that is another one's id wins nothing.
+    """
+    wanted, people = stem.lower(), list(roster)
+    for handles in (_given, _chosen):
+        found = next((student for student in people if wanted in handles(student)), None)
+        if found is not None:
+            return found
+    name = plain(stem, limit=_MAX_TEXT)
+    # Two files whose names differ only in what cannot be seen are two people's.
+    return Student(name=name) if name == stem else Student(name=name, file=stem)
 
 
-def _listed(entry: Mapping[str, Any]) -> Listed:
-    submitters = entry.get(":submitters") or []
-    students = tuple(
-        Student(name=_text(item, ":name"), email=_text(item, ":email"), sid=_text(item, ":sid"))
-        for item in (submitters if isinstance(submitters, list) else [])
-        if isinstance(item, dict)
-    )
-    return Listed(students, _text(entry, ":created_at"))
+def _given(student: Student) -> set[str]:
+    """Return what a file may be named after that the course gave out, or staff wrote down, in lower case."""
+    email, file = student.email.lower(), student.file.lower()
+    return {student.sid.lower(), email, student.login.lower(), file, Path(file).stem} - {""}
 
 
-def _text(entry: Mapping[str, Any], key: str) -> str:
-    value = entry.get(key)
-    return "" if value is None else str(value)[:_MAX_TEXT]
+def _chosen(student: Student) -> set[str]:
+    """Return the spellings of a student's name that a file may have, and the address up to its @, in lower case."""
+    name = student.name.lower()
+    spellings = {name, name.replace(" ", "_"), name.replace(" ", "-"), name.replace(" ", "")}
+    return (spellings | {student.email.lower().partition("@")[0]}) - {""}
 
 
 def _first(row: Mapping[str, str], columns: Iterable[str]) -> str:

@@ -20,8 +20,9 @@ from grader.fleet.pool import Ended, grade_locally
 from grader.fleet.record import FORMAT, INFRASTRUCTURE, NOT_HANDED_IN, Record, Records, ungraded, write_whole
 from grader.fleet.roster import Student
 from grader.fleet.unpack import unpacker
+from grader.pipeline.homework import Homework
 from grader.pipeline.run import SECRET_FILE
-from grader.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
+from grader.rubric import Rubric, load_rubric
 
 INDEX = "class.json"
 _AGAIN = "Run `python -m grader class` again with the same export and --out: it grades what is lost and nothing else."
@@ -37,24 +38,31 @@ class ClassSettings:
     How to grade a class.
 
     Args:
+        homework: what is graded.
         export: Gradescope's export, or a folder with one submission for each student.
         out: folder for records, grades and the report; closed to other users.
         workers: submissions graded at once.
-        rubric: the questions.
+        rubric: the questions; the homework's own where None.
         device: "cpu" or "cuda".
         secret_file: bytes from which hidden inputs are drawn.
         roster: CSV of the class, or None.
         on_progress: called with how many submissions are done, how many there are, and a few words.
     """
 
+    homework: Homework
     export: Path
     out: Path
     workers: int
-    rubric: Path = DEFAULT_RUBRIC
+    rubric: Path | None = None
     device: str = "cpu"
     secret_file: Path = SECRET_FILE
     roster: Path | None = None
     on_progress: Callable[[int, int, str], None] = lambda done, total, words: None
+
+    @property
+    def rubric_file(self) -> Path:
+        """The file that the questions stand in."""
+        return self.rubric or self.homework.rubric
 
 
 @dataclass(frozen=True)
@@ -104,11 +112,12 @@ def grade_class(settings: ClassSettings, pool: Pool | None = None) -> GradedClas
         with unpacker() as unpack:
             entries = read_export(settings.export, settings.out / "unpacked", unpack, roster=settings.roster)
         _close_to_others(settings.export)
-        plan = _Plan(settings, load_rubric(settings.rubric))
+        plan = _Plan(settings, load_rubric(settings.rubric_file))
         todo = plan.jobs(entries)
         done = len(plan.keys) - len(todo)
         settings.on_progress(done, len(plan.keys), f"{done} were graded before" if done else "")
-        run = pool or (lambda jobs: grade_locally(jobs, workers=settings.workers, log=settings.out / "grader.log"))
+        log, package = settings.out / "grader.log", settings.homework.package
+        run = pool or (lambda jobs: grade_locally(jobs, homework=package, workers=settings.workers, log=log))
         for ended in run(todo) if todo else ():
             if ended.fault:
                 plan.give_up(ended)
@@ -131,7 +140,7 @@ class _Plan:
 
     def __post_init__(self) -> None:
         self.records = Records(self.settings.out / "records")
-        self._grader, self._rubric = grader_digest(), rubric_digest(self.rubric)
+        self._grader, self._rubric = grader_digest(self.settings.homework), rubric_digest(self.rubric)
         secret = secret_digest(self.settings.secret_file)
         self._common = (str(FORMAT), self._grader, self._rubric, secret, self.settings.device)
 
@@ -169,7 +178,7 @@ class _Plan:
             submission=str(link),
             record=str(self.records.path(key).resolve()),
             work=str(out / "work" / key[:32]),
-            rubric=str(self.settings.rubric.resolve()),
+            rubric=str(self.settings.rubric_file.resolve()),
             secret_file=str(self.settings.secret_file.resolve()),
             device=self.settings.device,
             limit_s=self.rubric.time_limit_s + _SLACK_S,

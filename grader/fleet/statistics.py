@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from grader.feedback.text import plain
 from grader.fleet.fingerprint import near_copies
 from grader.fleet.record import GRADED
 from grader.fleet.schedule import Graded, GradedClass
@@ -302,9 +303,10 @@ def pseudonyms(graded_class: GradedClass) -> dict[str, str]:
 
 
 def names_of(graded_class: GradedClass) -> dict[str, str]:
-    """Return entry -> who handed it in, for staff."""
+    """Return entry -> who handed it in, for staff, as one line that can be shown anywhere."""
     return {
-        item.entry.id: ", ".join(student.name or student.email or student.sid for student in item.entry.students)
-        or item.entry.id
+        item.entry.id: plain(
+            ", ".join(student.name or student.email or student.sid for student in item.entry.students) or item.entry.id
+        )
         for item in graded_class.graded
     }

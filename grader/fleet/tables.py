@@ -15,7 +15,8 @@ from grader.fleet.schedule import Graded, GradedClass
 from grader.fleet.statistics import Figures, possible_of
 
 _STATUS = {GRADED: "Graded", INFRASTRUCTURE: "Not graded"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What spreadsheets take for the beginning of a formula, in wide characters too.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 ANSWER_COLUMNS = (
     "submission",
     "record",

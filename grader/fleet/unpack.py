@@ -8,12 +8,8 @@ into one. What is written is what grading looks at, and the export's list.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import socket
-import stat
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,26 +17,20 @@ from pathlib import Path
 import numpy as np
 
 from grader import wire
+from grader.archives import DAMAGE, Member, Refused, Window, fits_on_disk, normal_path, open_archive
 from grader.errors import StaffError
 from grader.fleet.roster import METADATA_FILE
-from grader.intake.caps import (
-    ARCHIVE_SUFFIX,
-    CODE_SUFFIXES,
-    FOREIGN_ARCHIVES,
-    MIB,
-    TENSOR_SUFFIXES,
-    is_junk,
-    suffix_of,
-)
-from grader.intake.names import quoted
+from grader.intake.caps import MIB, is_junk
+from grader.intake.kinds import HEAD_BYTES, Kind, kind_by_name, kind_of
+from grader.intake.names import quoted, safe_text
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
 
 TASK = "unpack"
-_INTERESTING = (*CODE_SUFFIXES, *TENSOR_SUFFIXES, ARCHIVE_SUFFIX, *FOREIGN_ARCHIVES)
-_CHUNK_BYTES = MIB
+_PIECE_BYTES = MIB
+_MOST_MEMBERS = 5_000_000
+_MOST_BYTES = 1024**4  # of a compressed tar; each file, and all together, have caps of their own
 _LIMITS = Limits(wall_s=3600.0, memory_mib=768)
-_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, IndexError)
 
 
 @dataclass(frozen=True)
@@ -52,13 +42,11 @@ class ExportCaps:
         file_bytes: one file.
         total_bytes: all files together.
         files: files written.
-        depth: folders above a file.
     """
 
     file_bytes: int = 256 * MIB
     total_bytes: int = 200 * 1024 * MIB
     files: int = 500_000
-    depth: int = 12
 
 
 @dataclass
@@ -117,11 +105,12 @@ class _Taker:
         if what == "read":
             return self._read(message.meta.get("offset"), message.meta.get("length"))
         if what == "member":
-            return self._yes_or_no(self._begin(message.meta.get("name"), message.meta.get("mode")))
+            return self._yes_or_no(self._begin(message.meta.get("name")))
         if what == "data":
             return self._yes_or_no(self._write(message.arrays.get("data")))
         if what == "left-out":
-            self._leave_out("is password-protected or damaged")
+            self._name_it(message.meta.get("name"))
+            self._leave_out(_reason(message.meta.get("why")))
         self.close()
         return self._yes_or_no(True)
 
@@ -132,7 +121,7 @@ class _Taker:
             self._file = None
 
     def _read(self, offset: object, length: object) -> wire.Message:
-        if type(offset) is not int or type(length) is not int or offset < 0 or not 0 <= length <= 2 * _CHUNK_BYTES:
+        if type(offset) is not int or type(length) is not int or offset < 0 or not 0 <= length <= 2 * _PIECE_BYTES:
             raise wire.WireError("a piece of the zip that there is not")
         data = os.pread(self.zip_descriptor, length, offset)
         return wire.Message("piece", {}, {"data": np.frombuffer(data, np.uint8)})
@@ -140,20 +129,23 @@ class _Taker:
     def _yes_or_no(self, goes_on: bool) -> wire.Message:
         return wire.Message("decision", {"take": goes_on})
 
-    def _begin(self, name: object, mode: object) -> bool:
-        """Open the file for a member, if it is one of interest with a safe name."""
+    def _name_it(self, name: object) -> str:
         self.close()
-        if type(name) is not str or type(mode) is not int:
+        if type(name) is not str:
             raise wire.WireError("a member without a name")
         self._name = name
-        if not _is_wanted(name):
+        return name
+
+    def _begin(self, name: object) -> bool:
+        """Open the file for a member, if it may be of interest and its path stays inside."""
+        path_in_zip = normal_path(self._name_it(name))
+        if path_in_zip is None or not fits_on_disk(path_in_zip):
+            return self._leave_out("has a path that leads out of its folder, or is too long")
+        if not _is_wanted(path_in_zip):
             return False
-        pieces = safe_pieces(name, depth=self.caps.depth)
-        if pieces is None or stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-            return self._leave_out("is a link, or its path is too long, too deep or leads out of its folder")
         if self.taken.files >= self.caps.files:
             return self._leave_out(f"is one of more than {self.caps.files} files")
-        path = self.folder.joinpath(*pieces)
+        path = self.folder / path_in_zip
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -187,45 +179,58 @@ class _Taker:
         return False
 
 
-def safe_pieces(name: str, *, depth: int) -> list[str] | None:
-    """Return a member's path in pieces, or None if it may lead elsewhere or cannot be a path."""
-    pieces = [piece for piece in name.split("/") if piece not in ("", ".")]
-    try:
-        fits = all(len(piece.encode()) <= 255 for piece in pieces) and len(name.encode()) <= 1000
-    except UnicodeEncodeError:
-        return None
-    if name.startswith(("/", "\\")) or ".." in pieces or "\0" in name or not fits:
-        return None
-    return pieces if 0 < len(pieces) <= depth + 1 else None
+def _is_wanted(path: str) -> bool:
+    return _may_be_the_list(path) or (not is_junk(path) and kind_by_name(path) is not Kind.OTHER)
 
 
-def _is_wanted(name: str) -> bool:
-    is_metadata = name.rsplit("/", 1)[-1] == METADATA_FILE and name.count("/") <= 1
-    return not name.endswith("/") and not is_junk(name) and (is_metadata or suffix_of(name) in _INTERESTING)
+def _may_be_the_list(path: str) -> bool:
+    """Whether a path is that of the export's own list, at its root or in its one wrapper; never in a submission."""
+    above, _, last = path.rpartition("/")
+    return last == METADATA_FILE and "/" not in above and not above.startswith("submission_")
+
+
+def _reason(why: object) -> str:
+    """Return the worker's reason for leaving a member out, if it is one in words."""
+    return safe_text(why, limit=200).rstrip(".") if type(why) is str and why else "could not be read"
 
 
 def read_zip(request: wire.Message, connection: socket.socket) -> wire.Message:
-    """Read a zip by asking for its pieces, and send its files home as far as they are wanted (worker side)."""
+    """Read an archive by asking for its pieces, and send its files home as far as they are wanted (worker side)."""
     home = _Home(connection)
     try:
-        source = io.BufferedReader(_RemoteFile(home, int(request.meta["size"])), _CHUNK_BYTES)
-        with zipfile.ZipFile(source) as archive:
-            for member in archive.infolist():
-                if home.asks("member", name=member.filename, mode=member.external_attr >> 16):
-                    _send_member(archive, member, home)
-    except _DAMAGE as error:
+        source = Window(home.piece, int(request.meta["size"]), block=_PIECE_BYTES)
+        archive = open_archive(source, "", most_members=_MOST_MEMBERS, most_bytes=_MOST_BYTES)
+        wanted = [member for member in archive.members if _is_asked_about(member, home)]
+        for member, chunks in archive.read(wanted):
+            _send_member(member, chunks, home)
+    except (Refused, *DAMAGE) as error:
         return wire.Message("unpacked", {"failure": type(error).__name__})
     return wire.Message("unpacked", {"failure": ""})
 
 
-def _send_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, home: _Home) -> None:
+def _is_asked_about(member: Member, home: _Home) -> bool:
+    """Return whether a member may be of interest; one of those that cannot be read is left out with a note."""
+    path = member.path or member.name
+    if member.is_folder or not _is_wanted(path):
+        return False
+    if member.problem:
+        home.asks("left-out", name=member.name, why=member.problem)
+    return not member.problem
+
+
+def _send_member(member: Member, chunks: Iterator[bytes], home: _Home) -> None:
+    """Send a file home, if its first bytes say that it is of a kind that grading looks at."""
     try:
-        with archive.open(member) as content:
-            while chunk := content.read(_CHUNK_BYTES):
-                if not home.asks("data", data=chunk):
-                    break
-    except _DAMAGE:  # also a password
-        home.asks("left-out")
+        first = next(chunks, b"")
+        if not _may_be_the_list(member.path) and kind_of(member.path, first[:HEAD_BYTES]) is Kind.OTHER:
+            return
+        if not home.asks("member", name=member.name):
+            return
+        goes_on = not first or home.asks("data", data=first)
+        while goes_on and (chunk := next(chunks, b"")):
+            goes_on = home.asks("data", data=chunk)
+    except Refused as refused:
+        home.asks("left-out", name=member.name, why=str(refused))
         return
     home.asks("end")
 
@@ -237,49 +242,19 @@ class _Home:
         self._connection = connection
 
     def call(self, meta: dict[str, object], data: bytes | None = None) -> wire.Message:
+        """Send a request and return the reply."""
         arrays = {} if data is None else {"data": np.frombuffer(data, np.uint8)}
         wire.send(self._connection, wire.Message("request", meta, arrays))
         return wire.receive(self._connection, wire.TRUSTING)
 
     def asks(self, what: str, *, data: bytes | None = None, **meta: object) -> bool:
+        """Tell the trusted side something, and return whether it wants more of it."""
         return bool(self.call({"what": what, **meta}, data).meta["take"])
 
-
-class _RemoteFile(io.RawIOBase):
-    """The zip, in pieces that the trusted side reads for us."""
-
-    def __init__(self, home: _Home, size: int) -> None:
-        super().__init__()
-        self._home = home
-        self._size = size
-        self._position = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move to `offset` from the start, from here or from the end."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError("a position before the start")
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._position
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # typeshed's type is not importable
-        """Fetch as much as fits into `buffer`, a chunk at most."""
-        length = min(len(buffer), _CHUNK_BYTES, max(0, self._size - self._position))
-        if not length:
-            return 0
-        data = self._home.call({"what": "read", "offset": self._position, "length": length}).arrays["data"]
-        buffer[: data.size] = data.data
-        self._position += int(data.size)
-        return int(data.size)
+    def piece(self, offset: int, length: int) -> bytes:
+        """Return a piece of the archive, however long."""
+        found = []
+        for start in range(offset, offset + length, _PIECE_BYTES):
+            asked = {"what": "read", "offset": start, "length": min(_PIECE_BYTES, offset + length - start)}
+            found.append(self.call(asked).arrays["data"].tobytes())
+        return b"".join(found)

@@ -4,27 +4,62 @@ Which file plays which role, judged by its name, and what a missing name may be 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher, get_close_matches
 
+from grader.intake.caps import suffix_of
+from grader.intake.holdings import Rank, bare_stem
+from grader.intake.kinds import Kind
 from grader.intake.names import display_name, quoted
 from grader.intake.report import CLASSIFIERS, Note
 
-_TENSOR_NAMES = {"autograder": "autograder", "saved_model": "maepretrained"}
+# File names as they are handed out, for each part of the homework.
+TEMPLATES: Mapping[str, tuple[str, ...]] = {
+    "vision": ("MAE_student.ipynb",),
+    "metalearning": (
+        "utils_classification.py",
+        "utils_reg.py",
+        "metalearning-part0.ipynb",
+        "metalearning-part1.ipynb",
+        "metalearning-part2.ipynb",
+    ),
+    "metalearning-copypaste": ("utils_classification_copypaste.py",),
+}
+SAVED_FILES: Mapping[str, str] = {"autograder": "autograder.pt", "saved_model": "mae_pretrained.pt"}
 _TENSOR_HINTS = {"autograder": ("autograd", "grader"), "saved_model": ("pretrain", "mae")}
-_COPY_MARKS = re.compile(r"^copy[ _]of[ _]|[ _-]*\(\d+\)|[ _-]+copy(?:[ _]?\d+)?$", re.IGNORECASE)
 _CLOSE = 0.75
 _HANDED_OUT = frozenset({"publicvectors"})  # saved files that the course gives out come back, and say nothing
+_SUFFIXES = {Kind.NOTEBOOK: ".ipynb", Kind.MODULE: ".py"}
+_LATER: Mapping[Kind | None, int] = {Kind.MODULE: 4, Kind.SAVED: 5, Kind.ARCHIVE: 7}
 
 
-def bare_stem(path: str) -> str:
-    """Return a file's name without suffix, marks of copies, case and punctuation."""
-    name = path.rsplit("/", 1)[-1]
-    stem = name.rsplit(".", 1)[0] if "." in name else name
-    for _ in range(3):
-        stem = _COPY_MARKS.sub("", stem.strip())
-    return re.sub(r"[\W_]+", "", stem.lower())
+def handed_out(templates: Mapping[str, Sequence[str]] = TEMPLATES) -> tuple[str, ...]:
+    """Return the names of all files that the homework hands out to be worked on, or asks for."""
+    return (*dict.fromkeys(name for names in templates.values() for name in names), *SAVED_FILES.values())
+
+
+_PLACES = frozenset((bare_stem(name), suffix_of(name)) for name in handed_out())
+
+
+def likelihood(path: str, kind: Kind | None, rank: Rank, size: int) -> Rank:
+    """
+    Return a key that sorts files by how likely they are what is asked for, so that no cap is spent on others first.
+
+    Args:
+        path: of the file.
+        kind: what it is by its name; None where that says nothing.
+        rank: where it lies.
+        size: in bytes. Of two that differ in nothing else, the fuller one is taken for a notebook, and of modules and
+            saved files that nobody asked for the small ones come first.
+    """
+    stem = bare_stem(path)
+    if kind is Kind.NOTEBOOK or (kind is Kind.MODULE and (stem, ".py") in _PLACES):
+        return 0 if (stem, _SUFFIXES[kind]) in _PLACES else 2, rank, -size, path
+    if kind is Kind.SAVED and (stem, ".pt") in _PLACES:
+        return 1, rank, -size, path
+    if kind is Kind.SAVED and any(hint in stem for hints in _TENSOR_HINTS.values() for hint in hints):
+        return 3, rank, size, path
+    return _LATER.get(kind, 6), rank, size, path
 
 
 def closeness(path: str, templates: Iterable[str]) -> float:
@@ -38,11 +73,12 @@ def choose_tensors(paths: Sequence[str], notes: list[Note]) -> tuple[dict[str, s
     Return the saved-tensor file for each role, and the pairs for the survey's `used`.
 
     Args:
-        paths: candidates, shallow ones first.
+        paths: candidates, those first that lie where the rest of the work does.
         notes: says what was chosen under another name, and what was not used.
     """
     chosen: dict[str, str] = {}
-    for role, expected in _TENSOR_NAMES.items():
+    for role, file in SAVED_FILES.items():
+        expected = bare_stem(file)
         left = [path for path in paths if path not in chosen.values()]
         best = max(left, key=lambda path: _resemblance(path, role, expected), default=None)
         if best is not None and _resemblance(best, role, expected) > 0:
@@ -52,7 +88,7 @@ def choose_tensors(paths: Sequence[str], notes: list[Note]) -> tuple[dict[str, s
     unused = idle[len(CLASSIFIERS) :]
     if unused:
         listed = ", ".join(quoted(path) for path in unused[:5])
-        notes.append(Note("left-out", f"Saved files that no question asks for were not used: {listed}."))
+        notes.append(Note("chosen", f"Saved files that no question asks for were not used: {listed}."))
     return chosen, [[role, display_name(path)] for role, path in chosen.items()]
 
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from grader.intake.caps import suffix_of
 from grader.intake.definitions import Block, read_block
+from grader.intake.holdings import Held, module_path
+from grader.intake.kinds import ADVICE, Kind
 from grader.intake.magics import plain
 from grader.intake.names import display_name, quoted
 from grader.intake.notebook import CodeCell, clean_source, decode, read_notebook
 from grader.intake.report import MAX_CELL_CHARACTERS, Note
 
 MAX_DOCUMENTS = 200
+# Parsing takes two to three seconds for a million characters, and the whole survey has sixty. What was handed out is
+# read first, so that a library that lies beside it costs nothing but itself.
+MAX_NOTEBOOK_CHARACTERS = 5_000_000
+MAX_MODULE_CHARACTERS = 2_000_000
+MAX_STATEMENTS = 60_000
+MOST_CPU_S = 25.0
 
 
 @dataclass(frozen=True)
@@ -44,57 +53,140 @@ class Document:
         return self.path[: len(self.path) - len(self.name)]
 
 
-def read_documents(files: Mapping[str, bytes | memoryview], notes: list[Note]) -> list[Document]:
-    """Return the notebooks and modules among the files, each content once, in the files' order."""
+class _Budget:
+    """What may still be read: characters, statements and processor time."""
+
+    def __init__(self) -> None:
+        self._characters = {False: MAX_NOTEBOOK_CHARACTERS, True: MAX_MODULE_CHARACTERS}
+        self._statements = MAX_STATEMENTS
+        self._ends_at = time.process_time() + MOST_CPU_S
+
+    def affordable(self, sources: Sequence[str], *, is_module: bool = False) -> set[int]:
+        """Return which of some sources may be parsed, small ones first, and count their characters."""
+        chosen = set()
+        for index in sorted(range(len(sources)), key=lambda index: len(sources[index])):
+            if len(sources[index]) <= self._characters[is_module]:
+                self._characters[is_module] -= len(sources[index])
+                chosen.add(index)
+        return chosen
+
+    def parse(self, label: str, source: str) -> Block | None:
+        """Parse a source and count its statements; None where there were too many, or they took too long."""
+        if self._statements <= 0 or time.process_time() > self._ends_at:
+            return None
+        block = read_block(label, source)
+        self._statements -= len(block.statements)
+        return block
+
+
+class _TooMuchError(Exception):
+    """A file would need more than the budget has left."""
+
+
+def read_documents(files: Sequence[Held], notes: list[Note]) -> list[Document]:
+    """
+    Return the notebooks and modules among files, each content once, in the files' order.
+
+    Args:
+        files: notebooks and modules, those first that are to be read whatever happens.
+        notes: says what could not be read, or not any more.
+    """
     documents: list[Document] = []
     written: dict[str, str] = {}
     seen: set[tuple[str, bytes]] = set()
-    for path, data in list(files.items())[:MAX_DOCUMENTS]:
-        content = bytes(data)
-        name = path.rsplit("/", 1)[-1]
-        is_module = suffix_of(path) == ".py"
+    left_out: list[str] = []
+    budget = _Budget()
+    for held in files:
+        content = bytes(held.data)
+        path = module_path(held.path) if held.kind is Kind.MODULE else held.path
         # Two modules of one name and content are one; so are two notebooks of one content, whatever their
         # names.
-        key = (name if is_module else "", hashlib.sha256(content).digest())
+        key = (path.rsplit("/", 1)[-1] if held.kind is Kind.MODULE else "", hashlib.sha256(content).digest())
         if key in seen:
             continue
         seen.add(key)
-        if is_module:
-            documents += _module(path, clean_source(decode(content)), notes)
-        else:
-            documents.append(_notebook(path, content, notes, written))
-    if len(files) > MAX_DOCUMENTS:
-        notes.append(Note("left-out", f"Only the first {MAX_DOCUMENTS} notebooks and .py files were read."))
-    present = {document.path for document in documents}
+        try:
+            if len(documents) >= MAX_DOCUMENTS:
+                raise _TooMuchError
+            if held.kind is Kind.MODULE:
+                documents += _module(path, clean_source(decode(content)), notes, budget)
+            elif b"cell" not in content and content.strip()[:1] == b"{":
+                notes.append(Note("damaged", f"{quoted(path)} is no notebook: {Kind.OTHER_JSON.value}. {_DOWNLOAD}"))
+            else:
+                documents.append(_notebook(path, content, notes, written, budget))
+        except _TooMuchError:
+            left_out.append(path)
+        except (MemoryError, RecursionError):
+            notes.append(
+                Note("damaged", f"{quoted(path)} is too large to be read. Clear its outputs and save it again.")
+            )
+    if left_out:
+        notes.append(Note("left-out", _left_out(left_out)))
+    return documents + _written(written, {document.path for document in documents}, notes, budget)
+
+
+_DOWNLOAD = ADVICE[Kind.OTHER_JSON]
+
+
+def _left_out(paths: Sequence[str]) -> str:
+    listed = ", ".join(quoted(path) for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    return (
+        f"Not read, because there is more code than the grader reads: {listed}. Hand in only your notebooks and the "
+        "modules that they import."
+    )
+
+
+def _written(written: dict[str, str], present: Iterable[str], notes: list[Note], budget: _Budget) -> list[Document]:
+    """Return the modules that cells write, but for those that were handed in themselves."""
+    documents: list[Document] = []
     for path, source in written.items():
         if path not in present:
-            documents += _module(path, source, notes)
+            try:
+                documents += _module(path, source, notes, budget)
+            except _TooMuchError:
+                notes.append(Note("left-out", _left_out([path])))
     return documents
 
 
-def _module(path: str, source: str, notes: list[Note]) -> list[Document]:
+def _module(path: str, source: str, notes: list[Note], budget: _Budget) -> list[Document]:
     if len(source) > MAX_CELL_CHARACTERS:
         notes.append(Note("left-out", f"{quoted(path)} is too long to be code and was left out."))
         return []
-    return [Document(path, (read_block(_label(path), plain(source).source),), is_module=True)]
+    block = budget.parse(_label(path), plain(source).source) if budget.affordable([source], is_module=True) else None
+    if block is None:
+        raise _TooMuchError
+    return [Document(path, (block,), is_module=True)]
 
 
-def _notebook(path: str, data: bytes, notes: list[Note], written: dict[str, str]) -> Document:
+def _notebook(path: str, data: bytes, notes: list[Note], written: dict[str, str], budget: _Budget) -> Document:
     """Parse a notebook; the files that its cells write are added to `written`."""
     cells, read_notes = read_notebook(path, data)
     notes += read_notes
     blocks: list[Block] = []
     skipped: dict[str, list[int]] = {}
+    left_out: list[int] = []
     folder = path[: path.rfind("/") + 1]
-    for cell in cells:
+    affordable = budget.affordable([cell.source for cell in cells])
+    for index, cell in enumerate(cells):
         bare = plain(cell.source)
         if bare.skipped is not None:
             skipped.setdefault(bare.skipped, []).append(cell.number)
         elif bare.module is None:
-            blocks.append(read_block(f"{_label(path)}, code cell {cell.number}", bare.source))
+            label = f"{_label(path)}, code cell {cell.number}"
+            block = budget.parse(label, bare.source) if index in affordable else None
+            if block is None:
+                left_out.append(cell.number)
+            else:
+                blocks.append(block)
         elif suffix_of(bare.module) == ".py":
             target = folder + _written_path(bare.module)
             written[target] = (written.get(target, "") if bare.is_append else "") + bare.source + "\n"
+    if left_out and not blocks:
+        raise _TooMuchError
+    if left_out:
+        where = ", ".join(map(str, left_out[:10]))
+        text = f"In {quoted(path)}, code cell {where} was left out: there is more code than the grader reads."
+        notes.append(Note("left-out", text))
     for magic, numbers in skipped.items():
         where = ", ".join(str(number) for number in numbers[:10])
         begin = f"In {quoted(path)}, code cell {where} begins with {quoted('%%' + magic)}"

@@ -34,6 +34,8 @@ NOTE_KINDS = (
     "skipped-cell",  # a cell in another language
 )
 
+_ABOUT_WHAT_WAS_NOT_READ = frozenset({"archive", "damaged", "left-out"})
+
 MAX_NOTES = 60
 MAX_NOTE_CHARACTERS = 500
 MAX_LABEL_CHARACTERS = 100
@@ -97,22 +99,37 @@ class Code:
     not_run: Mapping[str, str]
     broken: Mapping[str, str]
 
-    def as_request(self, names: Iterable[str], modules: Mapping[str, str]) -> dict[str, object]:
+    def as_request(
+        self, names: Iterable[str], modules: Mapping[str, str], *, called: str = "cell"
+    ) -> dict[str, object]:
         """
         Return what a worker needs to define names, as JSON: the cells that their plans refer to, renumbered.
+
+        Their labels are neutral, because student code can read them: nothing reaches it that hidden inputs do not
+        depend on (`fingerprint`). `labels` has the real ones.
 
         Args:
             names: wanted names; one without a plan is left out.
             modules: source of the modules that the cells may import.
+            called: what the neutral labels begin with.
         """
-        steps = sorted({step for name in names for step in self.plans.get(name, ())})
-        cells = sorted({cell for cell, _ in steps})
+        steps, cells = self._needed(names)
         numbers = {cell: index for index, cell in enumerate(cells)}
         return {
-            "cells": [[self.cells[cell].label, self.cells[cell].source] for cell in cells],
+            "cells": [[f"{called} {numbers[cell] + 1}", self.cells[cell].source] for cell in cells],
             "statements": [[numbers[cell], statement] for cell, statement in steps],
             "modules": dict(modules),
         }
+
+    def labels(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the neutral label of each cell in a request for the same names -> the label for people."""
+        _, cells = self._needed(names)
+        return {f"cell {index}": self.cells[cell].label for index, cell in enumerate(cells, start=1)}
+
+    def _needed(self, names: Iterable[str]) -> tuple[list[tuple[int, int]], list[int]]:
+        """Return the steps that define names, and the cells that these are in, both in order."""
+        steps = sorted({step for name in names for step in self.plans.get(name, ())})
+        return steps, sorted({cell for cell, _ in steps})
 
 
 @dataclass(frozen=True)
@@ -162,6 +179,22 @@ class Intake:
     notes: tuple[Note, ...] = ()
     runs: tuple[NotebookRun, ...] = ()
 
+    @property
+    def is_read_whole(self) -> bool:
+        """Whether nothing of the submission was left out, so that what was not found is not there."""
+        return not any(note.kind in _ABOUT_WHAT_WAS_NOT_READ for note in self.notes)
+
+    def why_not_found(self, file: str) -> str:
+        """Return why a file that was asked for was not found, as a sentence that is true whatever was left out."""
+        stem = file.rpartition(".")[0]
+        about = [note for note in self.notes if note.kind in _ABOUT_WHAT_WAS_NOT_READ]
+        named = [note.text for note in about if stem.lower() in note.text.lower()]
+        if named:
+            return f"`{file}` was not read: {named[0]}"
+        if about:
+            return f"There is no `{file}` in what could be read of the submission; see the notes at the top."
+        return f"There is no `{file}` in the submission."
+
 
 def read_survey(message: Message, *, notes: Sequence[Note] = ()) -> Intake:
     """
@@ -184,17 +217,33 @@ def read_survey(message: Message, *, notes: Sequence[Note] = ()) -> Intake:
 
 
 def fingerprint(intake: Intake) -> bytes:
-    """Return 32 bytes that depend on the code only: not on file names, nor on how the files were packed."""
+    """
+    Return 32 bytes that depend on all that student code can see or that decides what it is asked, and on no more.
+
+    That is what any request is made of: cells without their labels, statements, and modules with their names, which
+    are imported by them. What is missing or broken decides which helpers are lent; saved files and traces of having
+    been run decide what else is asked. File names of notebooks and the way of packing do not count.
+    """
     digest = hashlib.sha256()
-    for part in sorted(intake.parts):
-        code = intake.parts[part]
-        for name in sorted(code.plans):
-            _feed(digest, "plan", part, name)
-            for cell, statement in code.plans[name]:
-                _feed(digest, code.cells[cell].source, str(statement))
-    for source in sorted(set(intake.modules.values())):
-        _feed(digest, "module", source)
+    for part, code in sorted(intake.parts.items()):
+        _, cells = code._needed(code.plans)
+        numbers = {cell: index for index, cell in enumerate(cells)}
+        _feed(digest, "part", part, *(code.cells[cell].source for cell in cells))
+        for name, plan in sorted(code.plans.items()):
+            _feed(digest, "plan", name, str([(numbers[cell], statement) for cell, statement in plan]))
+        _feed(digest, "without", *sorted(code.missing), "broken", *sorted(code.broken))
+    for name, source in sorted(intake.modules.items()):
+        _feed(digest, "module", name, source)
+    for role, file in sorted(intake.tensors.items()):
+        _feed(digest, "file", role, hashlib.sha256(file.data).hexdigest())
+    for run in sorted({_traces(run) for run in intake.runs}):
+        _feed(digest, "run", *run)
     return digest.digest()
+
+
+def _traces(run: NotebookRun) -> tuple[str, ...]:
+    """Return what decides whether a notebook counts as run: numbers matter only where they are 0."""
+    return str((run.run_cells > 0, run.figures > 0, run.errors > 0)), *sorted(run.defines | run.mentions)
 
 
 def _feed(digest: Any, *texts: str) -> None:

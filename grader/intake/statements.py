@@ -85,11 +85,13 @@ def parse_cell(source: str) -> tuple[str, list[Statement], list[Breakage]]:
             source, breakage = _without_broken_piece(source, error, give_up=len(broken) >= _MAX_BROKEN_PIECES)
             broken.append(breakage)
     statements = []
+    lines = source.split("\n")  # ast.get_source_segment is quadratic in the length of a line
     for node in tree.body[:_MAX_STATEMENTS]:
         try:
             statements.append(_statement(node))
         except _COMPILE_ERRORS as error:  # `return` outside a function parses and does not compile
-            broken.append(Breakage(node.lineno, _words(error), _names_in(ast.get_source_segment(source, node) or "")))
+            piece = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+            broken.append(Breakage(node.lineno, _words(error), _names_in(piece)))
             statements.append(_inert(node))
     return source, statements, broken
 

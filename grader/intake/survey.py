@@ -5,65 +5,57 @@ side).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from grader.intake.caps import (
-    ARCHIVE_SUFFIX,
-    CODE_SUFFIXES,
-    DEFAULT_CAPS,
-    TENSOR_SUFFIXES,
-    Caps,
-    suffix_of,
-)
-from grader.intake.choose import bare_stem, choose_tensors
+from grader.intake.caps import DEFAULT_CAPS, Caps
+from grader.intake.choose import choose_tensors, handed_out, likelihood
 from grader.intake.documents import Document, read_documents
+from grader.intake.duplicates import one_for_each_place
+from grader.intake.holdings import Held, Places, Rank, bare_stem
+from grader.intake.kinds import HEAD_BYTES, READ, Kind, kind_of
 from grader.intake.modules import importable
 from grader.intake.parts import survey_part
 from grader.intake.report import MAX_CODE_CHARACTERS, MAX_NOTE_CHARACTERS, MAX_NOTES, NOTE_KINDS, Note
 from grader.intake.runs import describe_runs
-from grader.intake.unpack import Unpacked, unpack
+from grader.intake.unpack import unpack
+from grader.intake.unread import say_what_was_not_read
 from grader.wire import Message
 
 Bytes = npt.NDArray[np.uint8]
 
-# File names as they are handed out, for each part of the homework.
-TEMPLATES: Mapping[str, tuple[str, ...]] = {
-    "vision": ("MAE_student.ipynb",),
-    "metalearning": (
-        "utils_classification.py",
-        "utils_reg.py",
-        "metalearning-part0.ipynb",
-        "metalearning-part1.ipynb",
-        "metalearning-part2.ipynb",
-    ),
-    "metalearning-copypaste": ("utils_classification_copypaste.py",),
-}
+Names = Mapping[str, Sequence[str]]
 
 
-def ask(files: Mapping[str, Bytes], wanted: Mapping[str, Sequence[str]]) -> Message:
+def ask(files: Mapping[str, Bytes], wanted: Names, templates: Names) -> Message:
     """
-    Return the question that `answer` answers: the files' bytes and the wanted names of each part (trusted
-    side).
+    Return the question that `answer` answers: the files' bytes, the wanted names of each part, and the files that are
+    handed out for it (trusted side).
     """
-    meta = {"paths": list(files), "wanted": {part: list(names) for part, names in wanted.items()}}
+    meta = {"paths": list(files), "wanted": _as_lists(wanted), "templates": _as_lists(templates)}
     return Message("files", meta, {str(index): data for index, data in enumerate(files.values())})
+
+
+def _as_lists(names: Names) -> dict[str, list[str]]:
+    return {part: list(each) for part, each in names.items()}
 
 
 def answer(message: Message) -> Message:
     """Return the survey of the files in a message from `ask` (worker side)."""
     files = {path: message.arrays[str(index)].data for index, path in enumerate(message.meta["paths"])}
-    return survey(files, message.meta["wanted"])
+    return survey(files, message.meta["wanted"], message.meta["templates"])
 
 
 def survey(
     files: Mapping[str, bytes | memoryview],
-    wanted: Mapping[str, Sequence[str]],
+    wanted: Names,
+    templates: Names,
     *,
-    templates: Mapping[str, Sequence[str]] = TEMPLATES,
     caps: Caps = DEFAULT_CAPS,
 ) -> Message:
     """
@@ -72,18 +64,20 @@ def survey(
     Which notebook or module answers a part is decided by what it defines, not by its name or place.
 
     Args:
-        files: path inside the submission -> content; zips among them are unpacked.
+        files: path inside the submission -> content; archives among them are unpacked.
         wanted: part -> names; "MaskedAutoEncoder.forward_encoder" asks for an attribute of a class.
         templates: part -> names of the files handed out, which break ties.
-        caps: how much of zips is taken.
+        caps: how much of archives is taken.
 
     Returns:
         A message for `report.read_survey`.
     """
     notes: list[Note] = []
-    contents = contents_of(files, notes, caps)
-    documents = read_documents({path: data for path, data in contents.items() if _is_code(path)}, notes)
-    tensors, used = choose_tensors([path for path in contents if suffix_of(path) in TENSOR_SUFFIXES], notes)
+    contents, unread = contents_of(files, notes, caps)
+    read = read_documents([held for held in contents.values() if held.kind in _CODE], notes)
+    tensors, used = choose_tensors([path for path, held in contents.items() if held.kind is Kind.SAVED], notes)
+    documents = one_for_each_place(read, wanted, handed_out(templates), notes)
+    say_what_was_not_read(unread, contents.values(), handed_out(templates), notes)
     parts = {}
     for part, names in wanted.items():
         parts[part], part_used = survey_part(
@@ -104,9 +98,9 @@ def survey(
         "modules": modules,
         "used": used,
         "notes": [[note.kind, note.text[:MAX_NOTE_CHARACTERS]] for note in _foremost(notes)],
-        "runs": describe_runs(documents, {name for names in wanted.values() for name in names}),
+        "runs": describe_runs(read, {name for names in wanted.values() for name in names}),
     }
-    arrays = {role: np.frombuffer(contents[path], dtype=np.uint8) for role, path in tensors.items()}
+    arrays = {role: np.frombuffer(contents[path].data, dtype=np.uint8) for role, path in tensors.items()}
     return Message("survey", meta, arrays)
 
 
@@ -122,22 +116,47 @@ def _open_to(part: str, documents: Sequence[Document], templates: Mapping[str, S
     return [document for document in documents if not (document.is_module and bare_stem(document.path) in others)]
 
 
-def _is_code(path: str) -> bool:
-    return suffix_of(path) in CODE_SUFFIXES
+_CODE = (Kind.NOTEBOOK, Kind.MODULE)
 
 
 def contents_of(
     files: Mapping[str, bytes | memoryview], notes: list[Note], caps: Caps
-) -> dict[str, bytes | memoryview]:
-    """Return loose files and those out of zips, in a stable order; a loose file wins over one in a zip."""
-    unpacked = Unpacked()
-    for path in sorted(files):
-        if suffix_of(path) == ARCHIVE_SUFFIX:
-            unpack(path, memoryview(files[path]), unpacked, caps=caps)
+) -> tuple[dict[str, Held], dict[str, Kind]]:
+    """
+    Return loose files and those out of archives by path, those to take first; and what is there and is not read.
+    """
+    kinds = {path: kind_of(path, bytes(data[:HEAD_BYTES])) for path, data in files.items()}
+    archives = {path: files[path] for path in sorted(files) if kinds[path] is Kind.ARCHIVE}
+    unpacked = unpack(archives, caps=caps)
     notes += unpacked.notes
-    loose = {path: data for path, data in files.items() if suffix_of(path) != ARCHIVE_SUFFIX}
-    merged = {**unpacked.files, **loose}
-    return dict(sorted(merged.items(), key=lambda item: (item[0].count("/"), item[0])))
+    loose = [Held(path, files[path], kind) for path, kind in kinds.items() if kind in READ and path not in archives]
+    unread = {path: kind for path, kind in kinds.items() if kind not in READ} | unpacked.unread
+    every = _by_short_paths(loose, unpacked.files, unpacked.opened)
+    places = Places([held.path for held in every], handed_out())
+
+    def order(held: Held) -> Rank:
+        return likelihood(held.path, held.kind, places.rank(held.path, nesting=held.nesting), len(held.data))
+
+    return {held.path: held for held in sorted(every, key=order)}, unread
+
+
+def _by_short_paths(loose: Sequence[Held], packed: Sequence[Held], archives: Collection[str]) -> list[Held]:
+    """
+    Return all files, those out of archives as if these had been unpacked where they lie.
+
+    Where two files would have the same path then, those out of archives keep the archive's name in it.
+    """
+    short = [_without(held.path, archives) for held in packed]
+    claims = Counter([*(held.path for held in loose), *short])
+    return [
+        *loose,
+        *(replace(held, path=path) if claims[path] == 1 else held for held, path in zip(packed, short, strict=True)),
+    ]
+
+
+def _without(path: str, archives: Collection[str]) -> str:
+    pieces = path.split("/")
+    return "/".join(piece for count, piece in enumerate(pieces, 1) if "/".join(pieces[:count]) not in archives)
 
 
 def _affordable(modules: dict[str, str], parts: Mapping[str, Any], notes: list[Note]) -> dict[str, str]:

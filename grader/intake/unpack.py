@@ -1,228 +1,232 @@
-"""Take the files of interest out of a zip, under caps (worker side)."""
+"""Take the files of interest out of archives, under caps, the likeliest first (worker side)."""
 
 from __future__ import annotations
 
-import io
-import lzma
-import stat
-import zipfile
-import zlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from grader.intake.caps import (
-    ARCHIVE_SUFFIX,
-    CODE_SUFFIXES,
-    DEFAULT_CAPS,
-    MIB,
-    TENSOR_SUFFIXES,
-    Caps,
-    is_junk,
-    suffix_of,
-)
+from grader.archives import Archive, Member, Refused, in_memory, open_archive
+from grader.intake.caps import DEFAULT_CAPS, MIB, Caps, is_junk
+from grader.intake.choose import handed_out, likelihood
+from grader.intake.holdings import Held, Places, Rank, bare_stem, without_covered_checkpoints
+from grader.intake.kinds import HEAD_BYTES, READ, Kind, kind_by_name, kind_of
 from grader.intake.names import quoted
 from grader.intake.report import Note
 
-_CHUNK_BYTES = 64 * 1024
-_CENTRAL_ENTRY = b"PK\x01\x02"
-_LOCAL_HEADER_BYTES = 30
-_INTERESTING = (*CODE_SUFFIXES, *TENSOR_SUFFIXES, ARCHIVE_SUFFIX)
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    OSError,
-    EOFError,
-    ValueError,
-    OverflowError,
-    IndexError,
-    NotImplementedError,
-    MemoryError,
-    RuntimeError,
-)
+_MOST_FILES = 1_000  # taken out of all archives together
 
 
 @dataclass
 class Unpacked:
     """
-    What came out of the zips so far, and what was spent on it.
+    What came out of the archives so far, and what was spent on it.
 
     Args:
-        files: path -> bytes. A file of a zip has the path it has inside the zip, after the zip's own folder.
+        files: those that are read, each with its path: the archive's own counts as a folder.
+        unread: path -> what it is, for files that are not read.
         notes: what was left out, and why.
-        entries: members seen.
-        total_bytes: uncompressed bytes taken.
-        archives: zips opened.
+        entries: members listed.
+        total_bytes: unpacked bytes taken.
+        archives: how many were looked at.
+        opened: their paths, of those that could be.
+        nested_bytes: bytes of archives that came out of others.
+        looks: files whose first bytes were looked at to find out what they are.
     """
 
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: list[Held] = field(default_factory=list)
+    unread: dict[str, Kind] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     entries: int = 0
     total_bytes: int = 0
     archives: int = 0
+    opened: set[str] = field(default_factory=set)
+    nested_bytes: int = 0
+    looks: int = 0
 
 
-class _RefusedError(Exception):
-    """A member, or a whole zip, is not taken; the text is the end of a sentence that begins with its name."""
+@dataclass(frozen=True)
+class _Candidate:
+    """A member that may be taken: where it will lie, and what it is."""
+
+    archive: str
+    member: Member
+    path: str
+    kind: Kind | None
 
 
-def unpack(name: str, data: memoryview, into: Unpacked, *, caps: Caps = DEFAULT_CAPS, is_nested: bool = False) -> None:
+def unpack(archives: Mapping[str, bytes | memoryview], *, caps: Caps = DEFAULT_CAPS) -> Unpacked:
     """
-    Add the notebooks, modules, saved tensors and (one level of) zips inside a zip to `into`.
+    Return the notebooks, modules and saved files inside archives, and inside archives within them.
 
     Args:
-        name: the zip's own path, for notes, and for the folder that its files count as being in.
-        data: the zip.
-        into: files and notes are added here, and its counts are held under the caps across zips.
-        caps: how much to take.
-        is_nested: this zip came out of another one; zips inside it are not opened any more.
+        archives: path -> content.
+        caps: how much to take, of all archives together.
     """
-    try:
-        _unpack(name, data, into, caps, is_nested)
-    except _RefusedError as refused:
-        into.notes.append(Note("archive", f"{quoted(name)} {refused}"))
-    except _DAMAGE:
-        into.notes.append(
-            Note(
-                "archive",
-                f"{quoted(name)} is not a complete zip. Pack your files again and check that it opens.",
-            )
-        )
+    unpacking = _Unpacking(caps)
+    waiting: Mapping[str, bytes | memoryview] = archives
+    for nesting in range(1, caps.nesting + 1):
+        waiting = unpacking.take_level(waiting, nesting)
+    if waiting:
+        text = f"{first_of(list(waiting))} was not opened: it lies within {caps.nesting} other archives."
+        unpacking.into.notes.append(Note("archive", text))
+    return unpacking.into
 
 
-def _unpack(name: str, data: memoryview, into: Unpacked, caps: Caps, is_nested: bool) -> None:
-    into.archives += 1
-    if into.archives > caps.archives:
-        raise _RefusedError(f"was not opened: at most {caps.archives} zips are.")
-    if len(data) > caps.archive_bytes:
-        raise _RefusedError(f"was not opened: it is larger than {caps.archive_bytes // MIB} MiB.")
-    # zipfile builds an object for every member before it can be asked how many there are.
-    if into.entries + _count(data, _CENTRAL_ENTRY) > caps.entries:
-        raise _RefusedError(f"was not opened: it holds more than {caps.entries} files.")
-    with zipfile.ZipFile(io.BufferedReader(_Reader(data))) as archive:
-        members = archive.infolist()
-        into.entries += len(members)
-        _refuse_overlaps(members)
-        folder = name.rsplit("/", 1)[0] + "/" if "/" in name else ""
-        nested = []
-        for member, path in _wanted(members, name, into, caps):
-            content = _take(archive, member, folder + path, into, caps)
-            if content is None:
-                continue
-            if suffix_of(path) == ARCHIVE_SUFFIX:
-                nested.append((folder + path, content))
+class _Unpacking:
+    def __init__(self, caps: Caps) -> None:
+        self._caps = caps
+        self.into = Unpacked()
+
+    def note(self, kind: str, path: str, text: str) -> None:
+        self.into.notes.append(Note(kind, f"{quoted(path)} {text}"))
+
+    def take_level(self, archives: Mapping[str, bytes | memoryview], nesting: int) -> dict[str, bytes]:
+        """Take what is wanted out of archives that lie equally deep; return the archives among it."""
+        paths = list(archives)
+        late = paths[max(0, self._caps.archives - self.into.archives) :]
+        if late:
+            text = f"{first_of(late)} was not opened: at most {self._caps.archives} archives are."
+            self.into.notes.append(Note("archive", text))
+        self.into.archives += len(paths) - len(late)
+        listed = {path: self._open(path, archives[path]) for path in paths[: len(paths) - len(late)]}
+        opened = {path: archive for path, archive in listed.items() if archive is not None}
+        named = [candidate for path in opened for candidate in self._candidates(path, opened[path])]
+        known = [candidate for candidate in named if candidate.kind in READ]
+        known += self._looked_at([candidate for candidate in named if candidate.kind is None], opened)
+        within: dict[str, bytes] = {}
+        for candidate, content in self._contents(self._affordable(known), opened):
+            kind = kind_of(candidate.path, content[:HEAD_BYTES])
+            if kind is Kind.ARCHIVE:
+                within[candidate.path] = content
+            elif kind in READ:
+                self.into.files.append(Held(candidate.path, content, kind, nesting))
             else:
-                into.files[folder + path] = content
-    for path, content in nested:
-        if is_nested:
-            into.notes.append(Note("archive", f"{quoted(path)} was not opened: it is a zip in a zip in a zip."))
-        else:
-            unpack(path, memoryview(content), into, caps=caps, is_nested=True)
+                self.into.unread[candidate.path] = kind
+        return within
+
+    def _open(self, path: str, data: bytes | memoryview) -> Archive | None:
+        caps = self._caps
+        try:
+            if len(data) > caps.archive_bytes:
+                raise Refused(f"was not opened: it is larger than {caps.archive_bytes // MIB} MiB.")
+            left = caps.entries - self.into.entries
+            archive = open_archive(in_memory(data), path, most_members=left, most_bytes=caps.stream_bytes)
+        except Refused as refused:
+            self.note("archive", path, str(refused))
+            return None
+        self.into.opened.add(path)
+        self.into.entries += len(archive.members)
+        if not archive.members:
+            self.note("archive", path, "is an archive without any file in it.")
+        return archive
+
+    def _candidates(self, archive_path: str, archive: Archive) -> list[_Candidate]:
+        """Return the members that may be of interest; those that cannot be read leave a note."""
+        found: dict[str, _Candidate] = {}
+        problems: dict[str, list[str]] = defaultdict(list)
+        for member in archive.members:
+            path = member.path or member.name
+            if member.is_folder or is_junk(path):
+                continue
+            kind = kind_by_name(path)
+            if member.problem:
+                if kind in READ:
+                    problems[member.problem].append(path)
+            elif kind is not Kind.OTHER or bare_stem(path) in _STEMS:
+                whole = f"{archive_path}/{path}"
+                if whole not in found or member.name == path:
+                    found[whole] = _Candidate(archive_path, member, whole, kind)
+        for problem, paths in problems.items():
+            self.into.notes.append(Note("archive", f"{first_of(paths)} in {quoted(archive_path)} {problem}"))
+        for whole, candidate in found.items():
+            if candidate.kind is Kind.OTHER:
+                self.into.unread[whole] = Kind.OTHER
+        kept = without_covered_checkpoints(found)
+        return [found[path] for path in kept if found[path].kind is not Kind.OTHER]
+
+    def _looked_at(self, unknown: Sequence[_Candidate], opened: Mapping[str, Archive]) -> list[_Candidate]:
+        """Find out by their first bytes what files are whose names do not say it."""
+        places = sorted(unknown, key=lambda each: (bare_stem(each.path) not in _STEMS, each.path.count("/"), each.path))
+        looked = places[: self._caps.looks - self.into.looks]
+        self.into.looks += len(looked)
+        if len(looked) < len(places):
+            text = f"{len(places) - len(looked)} files whose names do not say what they are were not looked at."
+            self.into.notes.append(Note("left-out", text))
+        found = []
+        for candidate, head in self._contents(looked, opened, most=HEAD_BYTES):
+            kind = kind_of(candidate.path, head)
+            if kind in READ:
+                found.append(_Candidate(candidate.archive, candidate.member, candidate.path, kind))
+            elif kind is not Kind.OTHER or bare_stem(candidate.path) in _STEMS:
+                self.into.unread[candidate.path] = kind
+        return found
+
+    def _affordable(self, candidates: Sequence[_Candidate]) -> list[_Candidate]:
+        """Return what fits under the caps, the likeliest first, and leave a note about each other one."""
+        places = Places([candidate.path for candidate in candidates], handed_out())
+        taken: list[_Candidate] = []
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for candidate in sorted(candidates, key=lambda each: self._likelihood(each, places)):
+            reason = self._too_much(candidate, len(taken))
+            if reason:
+                reasons[reason].append(candidate.path)
+                continue
+            if candidate.kind is Kind.ARCHIVE:
+                self.into.nested_bytes += candidate.member.size
+            else:
+                self.into.total_bytes += candidate.member.size
+            taken.append(candidate)
+        self.into.notes += [Note("left-out", f"{first_of(paths)} {reason}") for reason, paths in reasons.items()]
+        return taken
+
+    def _likelihood(self, candidate: _Candidate, places: Places) -> Rank:
+        size = candidate.member.size
+        return likelihood(candidate.path, candidate.kind, places.rank(candidate.path), size)
+
+    def _too_much(self, candidate: _Candidate, taken: int) -> str:
+        caps, size = self._caps, candidate.member.size
+        if taken >= _MOST_FILES:
+            return f"was left out: at most {_MOST_FILES:,} files are taken out of archives."
+        if candidate.kind is Kind.ARCHIVE:
+            is_over = self.into.nested_bytes + size > caps.archive_bytes
+            return (
+                f"was not opened: archives within others may hold {caps.archive_bytes // MIB} MiB." if is_over else ""
+            )
+        if size > caps.file_bytes:
+            return f"was left out: it holds {-(-size // MIB)} MiB, and a file may hold {caps.file_bytes // MIB} MiB."
+        if self.into.total_bytes + size > caps.total_bytes:
+            return f"was left out: all files of archives together may hold {caps.total_bytes // MIB} MiB."
+        return ""
+
+    def _contents(
+        self, candidates: Sequence[_Candidate], opened: Mapping[str, Archive], *, most: int | None = None
+    ) -> Iterable[tuple[_Candidate, bytes]]:
+        """Yield candidates with their bytes, or the first `most` of them; those that are damaged leave a note."""
+        by_archive: dict[str, dict[int, _Candidate]] = defaultdict(dict)
+        for candidate in candidates:
+            by_archive[candidate.archive][candidate.member.index] = candidate
+        for path, wanted in by_archive.items():
+            for member, chunks in opened[path].read([each.member for each in wanted.values()]):
+                candidate = wanted[member.index]
+                content = bytearray()
+                try:
+                    for chunk in chunks:
+                        content += chunk
+                        if len(content) > member.size:
+                            raise Refused("is damaged inside its archive and was left out. Pack your files again.")
+                        if most is not None and len(content) >= most:
+                            break
+                except Refused as refused:
+                    if candidate.kind in READ:
+                        self.note("archive", candidate.path, str(refused))
+                    continue
+                yield candidate, bytes(content[:most])
 
 
-def _wanted(
-    members: list[zipfile.ZipInfo], name: str, into: Unpacked, caps: Caps
-) -> Iterator[tuple[zipfile.ZipInfo, str]]:
-    """
-    Yield the members of interest with their safe paths; those with an unsafe place or type leave a note.
-    """
-    unsafe = []
-    for member in members:
-        path = member.filename.replace("\\", "/")
-        if member.is_dir() or is_junk(path) or suffix_of(path) not in _INTERESTING:
-            continue
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        pieces = path.split("/")
-        is_inside = not path.startswith("/") and ".." not in pieces and ":" not in pieces[0]
-        if not is_inside or len(pieces) > caps.depth + 1 or kind not in (0, stat.S_IFREG):
-            unsafe.append(path)
-            continue
-        yield member, "/".join(piece for piece in pieces if piece not in ("", "."))
-    if unsafe:
-        more = f" and {len(unsafe) - 1} more" if len(unsafe) > 1 else ""
-        reason = "a link, or a path that is too deep or leads out of the zip."
-        text = f"{quoted(unsafe[0])}{more} in {quoted(name)} was left out: {reason}"
-        into.notes.append(Note("left-out", text))
+def first_of(paths: Sequence[str]) -> str:
+    """Return the first of some paths, and how many more there are."""
+    return quoted(paths[0]) + (f" (and {len(paths) - 1} more)" if len(paths) > 1 else "")
 
 
-def _take(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, into: Unpacked, caps: Caps) -> bytes | None:
-    """Return a member's bytes, or leave a note about why not."""
-    try:
-        if member.flag_bits & 0x1:
-            raise _RefusedError("is password-protected. Pack your files without a password.")
-        return _stream(archive, member, into, caps)
-    except _RefusedError as refused:
-        reason = str(refused)
-    except _DAMAGE:
-        reason = "is damaged inside its zip and was left out. Pack your files again."
-    into.notes.append(Note("archive", f"{quoted(path)} {reason}"))
-    return None
-
-
-def _stream(archive: zipfile.ZipFile, member: zipfile.ZipInfo, into: Unpacked, caps: Caps) -> bytes:
-    """Read in chunks and count, because the sizes that the zip states may be lies."""
-    is_archive = suffix_of(member.filename) == ARCHIVE_SUFFIX
-    limit = caps.archive_bytes if is_archive else min(caps.file_bytes, caps.total_bytes - into.total_bytes)
-    content = bytearray()
-    with archive.open(member) as source:
-        while chunk := source.read(_CHUNK_BYTES):
-            content += chunk
-            if len(content) > limit:
-                raise _RefusedError(f"was left out: unpacked it is larger than {limit // MIB} MiB.")
-            if len(content) > max(caps.ratio_floor_bytes, caps.ratio * member.compress_size):
-                raise _RefusedError("was left out: it grows more than any homework does when it is unpacked.")
-    if not is_archive:
-        into.total_bytes += len(content)
-    return bytes(content)
-
-
-def _refuse_overlaps(members: list[zipfile.ZipInfo]) -> None:
-    """Refuse a zip whose members share bytes, as a bomb's do; CPython before 3.11.8 would read it."""
-    end = 0
-    for member in sorted(members, key=lambda member: member.header_offset):
-        if member.header_offset < end:
-            raise _RefusedError("was not opened: files in it overlap, which no ordinary zip has.")
-        name_bytes = len(member.orig_filename.encode("utf-8" if member.flag_bits & 0x800 else "cp437", "replace"))
-        end = member.header_offset + _LOCAL_HEADER_BYTES + name_bytes + member.compress_size
-
-
-def _count(data: memoryview, pattern: bytes) -> int:
-    """Count occurrences without holding a copy of all of `data`."""
-    overlap = len(pattern) - 1
-    return sum(bytes(data[start : start + MIB + overlap]).count(pattern) for start in range(0, max(len(data), 1), MIB))
-
-
-class _Reader(io.RawIOBase):
-    """A file over a memoryview; io.BytesIO would copy it."""
-
-    def __init__(self, data: memoryview) -> None:
-        super().__init__()
-        self._data = data
-        self._position = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move to `offset` from the start, from here or from the end."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._data)}[whence]
-        if base + offset < 0:
-            raise ValueError("a position before the start")
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._position
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # typeshed's type is not importable
-        """Copy as much as fits into `buffer`."""
-        piece = self._data[self._position : self._position + len(buffer)]
-        buffer[: len(piece)] = piece
-        self._position += len(piece)
-        return len(piece)
+_STEMS = frozenset(map(bare_stem, handed_out()))

@@ -4,33 +4,53 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import re
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 
+from grader.checks.diagnosis import KnownMistakes, diagnose
+from grader.checks.drawing import KEY_BYTES, generator_from
 from grader.checks.exam import CaseAnswer, Check, Exam
+from grader.checks.lending import Lending
+from grader.checks.misconceptions import Misconception
 from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
 from grader.intake.report import Code, Intake
-from grader.pipeline.given import GIVEN_NAMES, given_request
+from grader.pipeline.budget import LEAST_S
+from grader.pipeline.handed_out import given_request
+from grader.pipeline.homework import Answers, Homework
 from grader.pipeline.places import places_of
 from grader.probes import task
 from grader.sandbox.host import Running, Sandbox
 from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending, Outcome
-from grader.verdicts import Evidence, Verdict, passed
+from grader.verdicts import Evidence, Verdict, failed, passed
 from grader.wire import Arrays, Caps, Message
 
-if TYPE_CHECKING:
-    from grader.checks.misconceptions import Misconception
+logger = logging.getLogger(__name__)
+
+_SPARE_ELEMENTS = 1 << 17  # of an answer, for shapes that are wrong
 
 # Said where the run with our helpers ended in another way, so that nothing of the student's own run explains it.
 _MEND_BOTH = (
     "There is more than one mistake: mend what this builds on first, then go through the steps under *Asked* in this "
     "function itself."
+)
+
+
+_PLACE = re.compile(r"\((cell \d{1,6}), line ")
+_NOT_COMPARABLE = "What your code returned could not be compared with the right answer."
+_LOOK_AT_SHAPES = (
+    "Print the shape and the dtype of what is returned, and compare them with what the docstring asks for."
+)
+_OLDER_LIBRARIES = (
+    "Your code calls scikit-learn with `normalize`, as an earlier edition of this homework did. Current versions no "
+    "longer have that argument; we ignored it, which is what False meant."
 )
 
 
@@ -45,20 +65,24 @@ class Asker:
     Asks questions about one submission.
 
     Args:
+        homework: what is graded.
         sandbox: where student code runs.
         intake: what was handed in.
         secret: bytes from which hidden inputs are drawn.
         device: "cpu" or "cuda".
         memory_mib: address space for each worker.
         given_modules: source of the modules that are handed out, for a student whose own copy is lost.
+        answers: the trusted side of the homework; without it nothing is lent and no mistake is named.
     """
 
+    homework: Homework
     sandbox: Sandbox
     intake: Intake
     secret: bytes
     device: str
     memory_mib: int
     given_modules: Mapping[str, str] = field(default_factory=dict)
+    answers: Answers | None = None
 
     def unavailable(self, check: Check) -> Evidence | None:
         """Return evidence where the function itself is not there to be asked."""
@@ -92,12 +116,17 @@ class Asker:
         if outcome.ending is not Ending.ANSWERED or message is None:
             return ended_early(outcome.ending.name, outcome.detail)
         if message.kind == task.FAILURE:
-            not_run = self.intake.parts[check.part].not_run
-            return explain_failure(message.meta, function=check.function, not_run=not_run)
+            code = self.intake.parts[check.part]
+            told = with_labels(message.meta, code.labels(check.wanted))
+            return explain_failure(told, function=check.function, not_run=code.not_run)
         if message.kind != task.ANSWER:
             return ended_early(Ending.BAD_ANSWER.name, "")
         # What a run with our helpers gave says something about their answers: it is judged and no more.
-        evidence, known = judge_answers(check, exam, read_answers(message, len(exam.cases)), diagnosing=not lent)
+        answers = read_answers(message, len(exam.cases))
+        mistakes = self.answers.mistakes if self.answers is not None and not lent else None
+        evidence, known = judge_answers(check, exam, answers, mistakes)
+        if answers[0].get(task.OLDER_LIBRARIES) is not None:
+            evidence = replace(evidence, notes=(*evidence.notes, _OLDER_LIBRARIES))
         return self._with_names(evidence, known, check) if known else evidence
 
     def examine(self, check: Check, exam: Exam, time_limit_s: float, *, lent: tuple[str, ...] = ()) -> Evidence:
@@ -105,7 +134,7 @@ class Asker:
         return self.judge(check, exam, self._run(check, exam, time_limit_s, lent), lent=lent)
 
     def ask_again(
-        self, check: Check, exam: Exam, own: Evidence, *, lent: tuple[str, ...], time_limit_s: float
+        self, check: Check, exam: Exam, own: Evidence, *, lent: tuple[str, ...], time_limit_s: float, deadline: float
     ) -> tuple[Evidence, tuple[str, ...]]:
         """
         Ask a question that fails once more, with helpers of ours in place of the student's.
@@ -115,12 +144,13 @@ class Asker:
             exam: what is asked.
             own: how it ended with the student's own helpers.
             lent: the helpers.
-            time_limit_s: seconds that the student's code may take.
+            time_limit_s: seconds that one run of the student's code may take.
+            deadline: when, by `time.monotonic()`, all of them have to be over.
 
         Returns:
             The evidence, and the helpers that it was judged with: none where the student's own do better.
         """
-        assisted = self.examine(check, exam, time_limit_s, lent=lent)
+        assisted = self._assisted(check, exam, time_limit_s, lent, deadline)
         if assisted.passed:
             return passed(), lent
         if own.fraction > assisted.fraction:
@@ -132,6 +162,19 @@ class Asker:
         findings = _without_text(assisted.verdict, check)
         changed = replace(own, verdict=assisted.verdict, fraction=assisted.fraction)
         return replace(changed, findings=findings, try_next=_MEND_BOTH, diagnosis=()), lent
+
+    def _assisted(
+        self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...], deadline: float
+    ) -> Evidence:
+        """Run the probe with helpers lent, in one way after the other while time is left; return the best evidence."""
+        found: list[Evidence] = []
+        for way in check.lent_ways:
+            left_s = deadline - time.monotonic()
+            if found and (found[-1].passed or left_s < LEAST_S):
+                break
+            asked = replace(exam, settings={**exam.settings, **way})
+            found.append(self.examine(check, asked, min(time_limit_s, left_s), lent=lent))
+        return max(found, key=lambda evidence: (evidence.passed, evidence.fraction))
 
     def _with_names(self, evidence: Evidence, known: Sequence[Misconception], check: Check) -> Evidence:
         """Add the names of the mistakes that the values show, what to say about them, and where to look."""
@@ -152,17 +195,23 @@ class Asker:
         return read_answers(message, len(exam.cases)) if message is not None and message.kind == task.ANSWER else None
 
     def _run(self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...]) -> Outcome:
-        answer = _lend(lent, exam) if lent else None
+        answer = self._lend(lent, exam) if lent else None
         request = self._request(check, exam, lent)
-        return self.sandbox.run("probe", request, answer=answer, **self._terms(exam, time_limit_s))
+        return self.sandbox.run("probe", request, answer=answer, **self._terms(exam, time_limit_s, lent))
 
-    def _terms(self, exam: Exam, time_limit_s: float) -> _Terms:
-        return {"limits": Limits(wall_s=time_limit_s, memory_mib=self.memory_mib), "caps": _caps(exam)}
+    def _lend(self, lent: tuple[str, ...], exam: Exam) -> Callable[[Message], Message]:
+        """Return what answers a worker's calls of lent helpers."""
+        assert self.answers is not None, "only a run with the reference finds helpers to lend"
+        return Lending(lent, self.answers.helpers, exam.settings, exam.allowance).answer
+
+    def _terms(self, exam: Exam, time_limit_s: float, lent: tuple[str, ...] = ()) -> _Terms:
+        limits = Limits(wall_s=time_limit_s, memory_mib=self.memory_mib)
+        return {"limits": limits, "caps": caps_of(exam, lent)}
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return the source of hidden inputs for a purpose: the same for the same code, unknown without the secret."""
         digest = hmac.new(self.secret, purpose.encode(), hashlib.sha256).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        return generator_from(digest[:KEY_BYTES])
 
     def _request(self, check: Check, exam: Exam, lent: tuple[str, ...]) -> Message:
         code = self.intake.parts[check.part]
@@ -172,8 +221,8 @@ class Asker:
         meta = {
             "probe": check.probe,
             "code": code.as_request(check.wanted, {**self.given_modules, **self.intake.modules}),
-            "given": given_request(check.part),
-            "given_names": list(GIVEN_NAMES),
+            "given": given_request(self.homework, check.part),
+            "given_names": list(self.homework.given),
             "lent": list(lent),
             "settings": dict(exam.settings),
             "device": self.device,
@@ -183,37 +232,54 @@ class Asker:
         return Message("probe", meta, arrays)
 
 
-# The reference comes in only where it is needed: the self-check works without, and may be handed out without.
-
-
-def _lend(lent: tuple[str, ...], exam: Exam) -> Callable[[Message], Message]:
-    """Return what answers a worker's calls of lent helpers."""
-    from grader.checks.lending import Lending
-
-    return Lending(lent, exam.settings.get("mae", {}), exam.allowance).answer
-
-
-def diagnose(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> tuple[Misconception, ...]:
-    """Return the known mistakes that answers show; none also where there is no reference to compute them with."""
-    if importlib.util.find_spec("reference") is None:
-        return ()
-    from grader.checks.misconceptions import diagnose as compare_with_known
-
-    return compare_with_known(check, exam, answers)
-
-
 def judge_answers(
-    check: Check, exam: Exam, answers: Sequence[CaseAnswer], *, diagnosing: bool
+    check: Check, exam: Exam, answers: Sequence[CaseAnswer], mistakes: KnownMistakes | None
 ) -> tuple[Evidence, tuple[Misconception, ...]]:
     """
-    Judge what came home and, if asked, find the known mistakes that it shows.
+    Judge what came home and find the known mistakes that it shows.
 
     Values may be anything that fits into their dtype: what overflows on the way to a verdict is wrong, and no news.
+
+    Raises:
+        Exception: the judge cannot even judge right answers, so the fault is the grader's.
     """
     with np.errstate(all="ignore"):
-        evidence = check.judge(check, exam, answers)
-        wrong = diagnosing and evidence.verdict is Verdict.FAILED
-        return evidence, diagnose(check, exam, answers) if wrong else ()
+        try:
+            evidence = check.judge(check, exam, answers)
+        except Exception:  # a student chooses shapes and values, and so whether a judge that forgets one of them raises
+            logger.exception("%s: what came home could not be compared", check.key)
+            check.judge(check, exam, [CaseAnswer(dict(case.expected)) for case in exam.cases])
+            return failed(_NOT_COMPARABLE, try_next=_LOOK_AT_SHAPES), ()
+        if mistakes is None or evidence.verdict is not Verdict.FAILED:
+            return evidence, ()
+        try:
+            return evidence, diagnose(mistakes, check, exam, answers)
+        except Exception:  # as above; the verdict stands without a name for the mistake
+            logger.exception("%s: no known mistake could be looked for", check.key)
+            return evidence, ()
+
+
+def with_labels(failure: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Return a failure's facts with the labels that people know in place of neutral ones.
+
+    Args:
+        failure: what a worker sent, so anything.
+        labels: neutral label -> label for people.
+    """
+    told = dict(failure)
+    frames, cause, message = (failure.get(name) for name in ("where", "cause", "message"))
+    if isinstance(frames, list):
+        told["where"] = [
+            {**frame, "label": labels.get(str(frame.get("label")), frame.get("label"))}
+            for frame in frames
+            if isinstance(frame, dict)
+        ]
+    if isinstance(cause, dict) and "cause" not in cause:  # one below the other is all that there is
+        told["cause"] = with_labels(cause, labels)
+    if isinstance(message, str):  # a SyntaxError ends in "(<label>, line 3)"
+        told["message"] = _PLACE.sub(lambda found: f"({labels.get(found[1], found[1])}, line ", message)
+    return told
 
 
 def _near(code: Code, name: str) -> str | None:
@@ -238,11 +304,20 @@ def _is_same(code: Code, other: Code, name: str) -> bool:
     return len({(cells[cell], statement) for (cell, statement), cells in places}) == 1 and len(places) == 2
 
 
-def _caps(exam: Exam) -> Caps:
-    """Allow what a right answer needs, in float64, with room for a wrong shape that is worth describing."""
-    expected = sum(array.size for case in exam.cases for array in (*case.expected.values(), *case.inputs.values()))
-    state = sum(array.size for array in exam.state.values())  # lent calls send the parameters
-    return Caps(body_bytes=8 * (4 * expected + state) + (1 << 20))
+def caps_of(exam: Exam, lent: Collection[str] = ()) -> Caps:
+    """
+    Allow what a right answer needs, in float64, with room for an output of a wrong shape that is worth describing.
+
+    Gradients and inputs come home in the shapes that they were sent in, so there is no room for others.
+    """
+    given = [(name, array.size) for case in exam.cases for name, array in case.inputs.items()]
+    expected = [(name, array.size) for case in exam.cases for name, array in case.expected.items()]
+    outputs = sum(size for name, size in expected if not name.startswith("gradient/"))
+    # Gradients are asked for with cotangents; a lent method, unlike a function, is sent the parameters.
+    gradients = sum(name.startswith("cotangent/") for name, _ in given) + any("." in name for name in lent)
+    parameters = gradients * sum(array.size for array in exam.state.values())
+    elements = 4 * outputs + 2 * sum(size for _, size in given) + parameters + exam.further_elements + _SPARE_ELEMENTS
+    return Caps(body_bytes=8 * elements, elements=elements)
 
 
 def _without_text(verdict: Verdict, check: Check) -> tuple[str, ...]:

@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from grader.checks.convergence import CONVERGENCE_CHECKS
 from grader.checks.exam import Check, Exam
-from grader.checks.metalearning import METALEARNING_CHECKS
-from grader.checks.vision import VISION_CHECKS
 from grader.errors import StaffError
 from grader.feedback.words import Judgement
-from grader.intake.report import Intake
 from grader.pipeline.ask import Asker
 from grader.pipeline.budget import LEAST_S
-from grader.pipeline.claims import ACCURACIES_CLAIM, OUTPUTS_CLAIM, Claims
-from grader.pipeline.completion import COMPLETIONS, Completion, judge_completion
 from grader.pipeline.history import History
-from grader.pipeline.saved_model import SAVED_MODEL, judge_saved_model
+from grader.pipeline.homework import Answers
 from grader.pipeline.staff import judge_staff_tests
 from grader.rubric import Question, Rubric
 from grader.sandbox.host import Running
 from grader.sandbox.outcome import Outcome
 from grader.verdicts import Evidence, Verdict, passed
 
-CHECKS = {check.key: check for check in (*VISION_CHECKS, *CONVERGENCE_CHECKS, *METALEARNING_CHECKS)}
-KNOWN_CHECKS = frozenset({*CHECKS, OUTPUTS_CLAIM, ACCURACIES_CLAIM, SAVED_MODEL, *COMPLETIONS})
 
-# Judges what was handed in as it lies there, within some seconds: no function of the student's is examined.
-Inspection = Callable[[float], Evidence]
-
-
-def wanted_names() -> dict[str, tuple[str, ...]]:
+def wanted_names(answers: Answers) -> dict[str, tuple[str, ...]]:
     """Return, for each part of the homework, the names that intake should look for."""
     names: dict[str, dict[str, None]] = {}
-    for check in CHECKS.values():
+    for check in answers.checks:
         part = names.setdefault(check.part, {})
         part.update(dict.fromkeys((*check.wanted, check.function)))
     return {part: tuple(found) for part, found in names.items()}
 
 
-def check_rubric(rubric: Rubric) -> None:
+def check_rubric(rubric: Rubric, answers: Answers) -> None:
     """
     Make sure that every question of a rubric can be asked.
 
@@ -51,7 +38,7 @@ def check_rubric(rubric: Rubric) -> None:
         StaffError: it names a check that there is not.
     """
     for question in rubric.questions:
-        if question.check not in KNOWN_CHECKS:
+        if question.check not in answers.known:
             raise StaffError(
                 happened=f"Question {question.number} of the rubric names the check {question.check!r}, "
                 "which there is not.",
@@ -65,30 +52,26 @@ class Questions:
 
     Args:
         asker: asks about the submission.
-        cifar10: the folder to which CIFAR-10 was unpacked, or None.
+        answers: the trusted side of the homework.
+        data_set: the folder with the homework's data set, or None.
     """
 
-    def __init__(self, asker: Asker, *, cifar10: Path | None = None) -> None:
+    def __init__(self, asker: Asker, answers: Answers, *, data_set: Path | None = None) -> None:
         self._asker = asker
+        self._checks = answers.by_key
+        self._inspections = answers.inspections(asker, data_set)
         self._history = History()
-        claims = Claims(asker, cifar10)
-        self._inspections: dict[str, Inspection] = {
-            OUTPUTS_CLAIM: claims.judge_outputs,
-            ACCURACIES_CLAIM: claims.judge_accuracies,
-            SAVED_MODEL: partial(judge_saved_model, asker),
-            **{key: partial(_inspect_runs, completion, asker.intake) for key, completion in COMPLETIONS.items()},
-        }
 
     def prepare(self, question: Question) -> Exam | None:
         """Draw a question's inputs and compute the answers; None where no worker is asked about a function."""
-        check = CHECKS.get(question.check)
-        if check is None or self._not_done_before(check) or self._asker.unavailable(check):
+        check = self._checks.get(question.check)
+        if check is None or self._not_done_before(check, question) or self._asker.unavailable(check):
             return None
         return self._asker.prepare(check)
 
     def begin(self, question: Question, exam: Exam, time_limit_s: float) -> Running:
         """Have a worker begin with a question, with the student's own helpers."""
-        return self._asker.begin(CHECKS[question.check], exam, time_limit_s)
+        return self._asker.begin(self._checks[question.check], exam, time_limit_s)
 
     def may_be_asked_again(self, question: Question) -> bool:
         """
@@ -97,7 +80,7 @@ class Questions:
         So it is where our helpers may be lent, by what was judged up to now; and on a GPU, whose memory is watched
         and not limited, and nobody watches while we judge.
         """
-        return self._asker.device != "cpu" or bool(self._history.unsound(CHECKS[question.check]))
+        return self._asker.device != "cpu" or bool(self._history.unsound(self._checks[question.check]))
 
     def judge(
         self, question: Question, exam: Exam | None, outcome: Outcome | None, *, time_limit_s: float, deadline: float
@@ -114,8 +97,8 @@ class Questions:
         """
         if question.check in self._inspections:
             return Judgement(question, self._inspections[question.check](time_limit_s))
-        check = CHECKS[question.check]
-        not_done = self._not_done_before(check)
+        check = self._checks[question.check]
+        not_done = self._not_done_before(check, question)
         if not_done is not None:
             return Judgement(question, not_done)
         evidence, lent = self._found(check, exam, outcome, time_limit_s=time_limit_s, deadline=deadline)
@@ -134,14 +117,13 @@ class Questions:
             return unavailable, ()
         own = self._asker.judge(check, exam, outcome)
         lent = self._history.unsound(check)
-        left_s = deadline - time.monotonic()
-        if own.passed or not lent or left_s < LEAST_S:
+        if own.passed or not lent or deadline - time.monotonic() < LEAST_S:
             return own, ()
-        return self._asker.ask_again(check, exam, own, lent=lent, time_limit_s=min(time_limit_s, left_s))
+        return self._asker.ask_again(check, exam, own, lent=lent, time_limit_s=time_limit_s, deadline=deadline)
 
-    def _not_done_before(self, check: Check) -> Evidence | None:
-        """Return the evidence where something has to be handed in first that was not."""
-        before = judge_completion(COMPLETIONS[check.after], self._asker.intake.runs) if check.after else passed()
+    def _not_done_before(self, check: Check, question: Question) -> Evidence | None:
+        """Return the evidence where something has to be handed in first that was not: no worker is asked for that."""
+        before = self._inspections[check.after](question.time_limit_s) if check.after else passed()
         return None if before.passed else replace(before, verdict=Verdict.MISSING)
 
     def _after_what_comes_first(self, check: Check, evidence: Evidence) -> Evidence:
@@ -156,7 +138,7 @@ class Questions:
 
     def judge_staff_tests(self, path: Path) -> list[Judgement]:
         """Run the staff's own questions over what probes bring home."""
-        return judge_staff_tests(path, self._asker, CHECKS)
+        return judge_staff_tests(path, self._asker, self._checks)
 
 
 def _values_first(evidence: Evidence, wrong: Question) -> Evidence:
@@ -170,7 +152,3 @@ def _training_after(evidence: Evidence, wrong: Sequence[Question]) -> Evidence:
     numbers = " and ".join(question.number for question in wrong)
     finding = f"The values are not right yet (question {numbers}), so training cannot be."
     return replace(evidence, findings=(finding, *evidence.findings), try_next=f"Mend {numbers} first.")
-
-
-def _inspect_runs(completion: Completion, intake: Intake, _: float) -> Evidence:
-    return judge_completion(completion, intake.runs)

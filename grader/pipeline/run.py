@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -21,9 +22,10 @@ from grader.intake.collect import Bytes, collect
 from grader.intake.report import SURVEY_CAPS, Intake, fingerprint, read_survey
 from grader.intake.survey import answer as answer_survey
 from grader.intake.survey import ask as ask_survey
-from grader.pipeline.absent import note_on_absent_notebooks
 from grader.pipeline.budget import LEAST_S, Budget
-from grader.pipeline.given import TEMPLATES, given_modules, given_request
+from grader.pipeline.forgotten_notebooks import note_on_forgotten_notebooks
+from grader.pipeline.handed_out import given_modules, given_request
+from grader.pipeline.homework import Answers, Homework
 from grader.pipeline.profile import Profile
 from grader.rubric import Question, Rubric, load_rubric
 from grader.sandbox.host import Sandbox
@@ -34,9 +36,12 @@ from grader.wire import Message
 
 if TYPE_CHECKING:
     # At run time these come in only after the zygote was forked off: see `_grade_in`.
+    from grader.pipeline.ask import Asker
     from grader.pipeline.questions import Questions
 
 logger = logging.getLogger(__name__)
+
+Wanted = Mapping[str, tuple[str, ...]]
 
 SECRET_FILE = Path(__file__).parents[1] / "secret.key"
 STAFF_TESTS = Path(__file__).parents[1] / "staff_questions.py"
@@ -44,8 +49,6 @@ _CUT_SHORT = (
     "Grading was ended from outside before it was through. What it did not come to says so; "
     "nothing of that is your fault."
 )
-# What the modules that are handed out import: once, instead of a second and a half in each of a dozen workers.
-METALEARNING_LIBRARIES = ("sklearn.linear_model", "matplotlib.pyplot")
 _SURVEY_LIMITS = Limits(wall_s=60.0, memory_mib=1024)
 
 
@@ -66,6 +69,7 @@ class Settings:
     How to grade.
 
     Args:
+        homework: what is graded.
         rubric: the questions, or the file that they stand in, which is read only after the zygote was forked.
         out: folder for results.json.
         device: "cpu" or "cuda".
@@ -75,9 +79,10 @@ class Settings:
         on_step: called with a few words when something begins.
         on_intake: called with what was read of the submission, before the first question.
         profile: collects time and memory.
-        cifar10: the folder to which CIFAR-10 was unpacked, or None.
+        data_set: the folder with the homework's data set, or None.
     """
 
+    homework: Homework
     rubric: Rubric | Path
     out: Path
     device: str = "cpu"
@@ -87,7 +92,7 @@ class Settings:
     on_step: Callable[[str], None] = lambda _: None
     on_intake: Callable[[Intake], None] = lambda _: None
     profile: Profile = field(default_factory=Profile)
-    cifar10: Path | None = None
+    data_set: Path | None = None
 
 
 @dataclass
@@ -126,16 +131,16 @@ def grade_submission(path: Path, settings: Settings) -> Report:
     with contextlib.ExitStack() as stack:
         try:
             with settings.profile.phase("sandbox"):
-                sandbox = stack.enter_context(open_sandbox(settings.device))
+                sandbox = stack.enter_context(open_sandbox(settings.homework, settings.device))
         except Exception:  # a wall that is missing, a full disk, no memory: no student code is run
             _Run(settings, began).give_up()
             raise
         return grade_inside(sandbox, path, settings, began=began)
 
 
-def open_sandbox(device: str) -> Sandbox:
+def open_sandbox(homework: Homework, device: str) -> Sandbox:
     """Return a sandbox, not entered yet, whose workers do what grading needs; errors are those of entering it."""
-    return Sandbox(worker_tasks(), cuda=device == "cuda")
+    return Sandbox(worker_tasks(homework), cuda=device == "cuda")
 
 
 def grade_inside(sandbox: Sandbox, path: Path, settings: Settings, *, began: float | None = None) -> Report:
@@ -175,7 +180,8 @@ class _Run:
     def __init__(self, settings: Settings, began: float) -> None:
         self.settings = settings
         rubric = settings.rubric
-        self.rubric = load_rubric(rubric) if isinstance(rubric, Path) else rubric
+        parts = settings.homework.part_names
+        self.rubric = load_rubric(rubric, known_parts=parts) if isinstance(rubric, Path) else rubric
         self.budget = Budget(self.rubric.time_limit_s, began)
         self.report = Report([Judgement(question, Evidence(Verdict.NOT_RUN)) for question in self.rubric.questions])
         self.report.extra_data["device"] = settings.device
@@ -232,14 +238,13 @@ class _Run:
         ]
 
 
-def worker_tasks() -> dict[str, Any]:
+def worker_tasks(homework: Homework) -> dict[str, Any]:
     """Import what workers do, and do once what each would do anew; nothing in it knows an answer."""
     import numpy.random  # noqa: F401  # numpy itself imports it only when it is used
     import torch
 
-    from grader.probes.checkpoint import load_checkpoint
     from grader.probes.compiler import put_compiler_to_sleep
-    from grader.probes.saved import load_model, load_outputs
+    from grader.probes.saved import load_checkpoint, load_model, load_outputs
     from grader.probes.task import load_given, probe
 
     os.environ.setdefault("MPLBACKEND", "Agg")  # read at import; workers have nothing to show figures on
@@ -248,10 +253,11 @@ def worker_tasks() -> dict[str, Any]:
     torch.set_num_threads(1)
     # The first conversion to half precision asks what the processor can do, in files that workers may not read.
     torch.ones(1).half()
-    load_given(given_request("vision"))
+    for group in homework.groups:
+        load_given(given_request(homework, group.name))
     return {
         "survey": _survey_task,
-        "probe": probe,
+        "probe": functools.partial(probe, homework.probes()),
         "load_outputs": load_outputs,
         "load_model": load_model,
         "load_checkpoint": load_checkpoint,
@@ -265,28 +271,28 @@ def _survey_task(request: Message, _: socket.socket) -> Message:
 def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     settings = run.settings
     with settings.profile.phase("reference"):
-        from grader.pipeline.ask import Asker
         from grader.pipeline.questions import Questions, check_rubric, wanted_names
         from grader.pipeline.turns import judged_in_turn
 
-        check_rubric(run.rubric)
+        answers = settings.homework.answers()
+        check_rubric(run.rubric, answers)
     settings.on_step(f"Reading {plain(path.name)}")
     with settings.profile.phase("intake"):
         try:
-            intake = survey(sandbox, path, wanted_names())
+            intake = survey(sandbox, path, settings.homework, wanted_names(answers))
         except SubmissionError as error:
             run.fill(Verdict.MISSING, error.happened, try_next=error.try_next)
             return
     settings.on_intake(intake)
-    if any(question.part == "metalearning" for question in run.rubric.questions):
-        with settings.profile.phase("sandbox"):
-            sandbox.import_early(METALEARNING_LIBRARIES)
-    run.report.used = intake.used
-    run.report.notes = [*note_on_absent_notebooks(intake, run.rubric.questions), *(note.text for note in intake.notes)]
-    # The same code in another packing gets the same inputs, so the same submission gets the same result.
-    secret = _read_secret(settings.secret_file) + fingerprint(intake)
-    asker = Asker(sandbox, intake, secret, settings.device, settings.memory_mib, given_modules())
-    questions = Questions(asker, cifar10=settings.cifar10)
+    for part in (settings.homework.part(name) for name in dict.fromkeys(each.part for each in run.rubric.questions)):
+        if part.libraries:
+            with settings.profile.phase("sandbox"):
+                sandbox.import_early(part.libraries)
+    titles = settings.homework.titles
+    run.report.used = [(titles.get(what, what), file) for what, file in intake.used]
+    forgotten = note_on_forgotten_notebooks(settings.homework, intake, run.rubric.questions)
+    run.report.notes = [*forgotten, *(note.text for note in intake.notes)]
+    questions = Questions(_asker(sandbox, intake, settings, answers), answers, data_set=settings.data_set)
     with contextlib.closing(
         judged_in_turn(run.rubric.questions, questions, run.budget, around=run.announcing)
     ) as judgements:
@@ -295,6 +301,15 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
             run.write()
     if settings.staff_tests is not None and run.budget.left_s >= LEAST_S:
         run.report.judgements += _judge_staff_tests(questions, settings.staff_tests)
+
+
+def _asker(sandbox: Sandbox, intake: Intake, settings: Settings, answers: Answers) -> Asker:
+    from grader.pipeline.ask import Asker
+
+    # The same code in another packing gets the same inputs, so the same submission gets the same result.
+    secret = _read_secret(settings.secret_file) + fingerprint(intake)
+    given = given_modules(settings.homework)
+    return Asker(settings.homework, sandbox, intake, secret, settings.device, settings.memory_mib, given, answers)
 
 
 def _read_secret(path: Path) -> bytes:
@@ -310,23 +325,24 @@ def _judge_staff_tests(questions: Questions, path: Path) -> list[Judgement]:
         return [Judgement(question, Evidence(Verdict.INFRASTRUCTURE))]
 
 
-def survey(sandbox: Sandbox, path: Path, wanted: Mapping[str, tuple[str, ...]]) -> Intake:
+def survey(sandbox: Sandbox, path: Path, homework: Homework, wanted: Wanted) -> Intake:
     """
     Find what was handed in.
 
     Args:
         sandbox: where files are unpacked and parsed.
         path: a zip, a notebook or a folder.
-        wanted: for each part of the homework, the names to look for.
+        homework: whose files it may hold.
+        wanted: for each group of its code, the names to look for.
 
     Raises:
         SubmissionError: it cannot be read.
         StaffError: nor can what is handed out, so the fault is the grader's.
     """
     collected = collect(path)
-    outcome = _survey_files(sandbox, collected.files, wanted)
+    outcome = _survey_files(sandbox, collected.files, homework, wanted)
     if outcome.message is None:
-        _require_sound_workers(sandbox)
+        _require_sound_workers(sandbox, homework)
         raise SubmissionError(
             happened=f"The submission could not be read: {outcome.ending.value}.",
             try_next="Download your notebook again, check that it opens in Jupyter, and upload the zip anew.",
@@ -334,14 +350,14 @@ def survey(sandbox: Sandbox, path: Path, wanted: Mapping[str, tuple[str, ...]]) 
     return read_survey(outcome.message, notes=collected.notes)
 
 
-def _survey_files(sandbox: Sandbox, files: Mapping[str, Bytes], wanted: Mapping[str, tuple[str, ...]]) -> Outcome:
-    return sandbox.run("survey", ask_survey(files, wanted), limits=_SURVEY_LIMITS, caps=SURVEY_CAPS)
+def _survey_files(sandbox: Sandbox, files: Mapping[str, Bytes], homework: Homework, wanted: Wanted) -> Outcome:
+    return sandbox.run("survey", ask_survey(files, wanted, homework.files), limits=_SURVEY_LIMITS, caps=SURVEY_CAPS)
 
 
-def _require_sound_workers(sandbox: Sandbox) -> None:
+def _require_sound_workers(sandbox: Sandbox, homework: Homework) -> None:
     """Have a worker read the homework's own template: where it cannot, no submission is to blame."""
-    template = collect(TEMPLATES / "MAE_student.ipynb")
-    if _survey_files(sandbox, template.files, {}).message is None:
+    template = collect(homework.templates / homework.parts[0].notebooks[0])
+    if _survey_files(sandbox, template.files, homework, {}).message is None:
         raise StaffError(
             happened="Workers cannot even read the homework's own template, so the submission was not judged.",
             try_next="Look whether everybody may enter the folders that the grader's environment lies in, the one that "

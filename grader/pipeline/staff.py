@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import unittest
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -44,7 +44,7 @@ class StaffQuestion(unittest.TestCase):
     reference: ClassVar[Sequence[Arrays]] = ()
 
 
-def judge_staff_tests(path: Path, asker: Asker, checks: dict[str, Any]) -> list[Judgement]:
+def judge_staff_tests(path: Path, asker: Asker, checks: Mapping[str, Any]) -> list[Judgement]:
     """
     Run every staff question in a file or folder.
 
@@ -88,7 +88,7 @@ def _question_classes(module: ModuleType) -> Iterator[type[StaffQuestion]]:
             yield value
 
 
-def _run(group: type[StaffQuestion], asker: Asker, checks: dict[str, Any]) -> list[Judgement]:
+def _run(group: type[StaffQuestion], asker: Asker, checks: Mapping[str, Any]) -> list[Judgement]:
     check = checks.get(group.check)
     if check is None:
         raise StaffError(

@@ -7,13 +7,16 @@ The helper's body stays in the trusted process; here is only a function that sen
 
 from __future__ import annotations
 
+import inspect
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
 from grader import wire
+from grader.contract import Function
 from grader.probes.values import to_array
 
 
@@ -68,29 +71,32 @@ class _LentCall(torch.autograd.Function):
         return None, None, None, None, *gradients
 
 
-def lent_functions(lender: Lender) -> dict[str, Any]:
-    """Return stand-ins, with the contract's signatures, for every function that can be lent."""
+def lent_function(lender: Lender, function: Function) -> Callable[..., Any]:
+    """Return a stand-in for a function, with the contract's signature, that has the right one called."""
+    named = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature(
+        [
+            inspect.Parameter(name, named, default=inspect.Parameter.empty if default is None else default)
+            for name, default in ((name, function.sizes.get(name)) for name in function.takes)
+        ]
+    )
 
-    def patchify(images: Any, patch_size: int = 4) -> Any:
-        return lender.call("patchify", {"patch_size": int(patch_size)}, {"images": images})[0]
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        sizes = {name: int(bound.arguments[name]) for name in function.sizes}
+        inputs = {name: value for name, value in bound.arguments.items() if name not in sizes}
+        outputs = lender.call(function.name, sizes, inputs)
+        return outputs[0] if len(function.returns) == 1 else tuple(outputs)
 
-    def random_masking(x: Any, keep_length: int, ids_shuffle: Any) -> Any:
-        inputs = {"x": x, "ids_shuffle": ids_shuffle}
-        return tuple(lender.call("random_masking", {"keep_length": int(keep_length)}, inputs))
-
-    def restore_masked(kept_x: Any, masked_x: Any, ids_restore: Any) -> Any:
-        inputs = {"kept_x": kept_x, "masked_x": masked_x, "ids_restore": ids_restore}
-        return lender.call("restore_masked", {}, inputs)[0]
-
-    return {"patchify": patchify, "random_masking": random_masking, "restore_masked": restore_masked}
+    return stand_in
 
 
-def lent_representation(lender: Lender, settings: dict[str, Any]) -> Any:
-    """Return a stand-in for MaskedAutoEncoder.forward_encoder_representation that sends the parameters along."""
+def lent_method(lender: Lender, function: Function) -> Callable[..., Any]:
+    """Return a stand-in for a method with one output that sends its object's parameters along."""
 
-    def forward_encoder_representation(self: nn.Module, images: Any) -> Any:
+    def stand_in(self: nn.Module, *args: Any) -> Any:
         parameters = {f"state/{name}": value for name, value in self.named_parameters()}
-        name = "MaskedAutoEncoder.forward_encoder_representation"
-        return lender.call(name, settings, {"images": images, **parameters})[0]
+        return lender.call(function.name, {}, {**dict(zip(function.takes, args, strict=True)), **parameters})[0]
 
-    return forward_encoder_representation
+    return stand_in

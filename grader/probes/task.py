@@ -12,31 +12,66 @@ from __future__ import annotations
 import json
 import random
 import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from grader import wire
-from grader.probes import failures, metalearning, training, vision
+from grader.contract import Contract
+from grader.probes import failures, older_libraries
+from grader.probes.call import call
 from grader.probes.case import Case, Result
 from grader.probes.device import prepare, seed_torch
-from grader.probes.lending import Lender, lent_functions
-from grader.probes.student import Code, load
+from grader.probes.lending import Lender, lent_function
+from grader.probes.student import Code, Student, load
 from grader.probes.values import to_array
 
 ANSWER = "answer"
 FAILURE = "failure"
+# An output that is there where an argument was accepted that today's libraries refuse.
+OLDER_LIBRARIES = "older-libraries"
 _GIVEN: dict[str, dict[str, Any]] = {}
-_PROBES = {**vision.PROBES, **training.PROBES, **metalearning.PROBES}
+# Stand-ins by the name of their function, for a worker's lender, the student's code, and the question's settings.
+Lent = Callable[[Lender, Student, Mapping[str, Any]], Mapping[str, Callable[..., Any]]]
 
 
-def probe(request: wire.Message, connection: socket.socket) -> wire.Message:
+@dataclass(frozen=True)
+class Probes:
+    """
+    What a homework's workers know: no answers.
+
+    Args:
+        contract: its functions, which are called with their arguments unless a probe of their own stands in `own`.
+        own: probes by name.
+        lent: returns stand-ins for what is lent in a way of its own, by the function's name.
+    """
+
+    contract: Contract
+    own: Mapping[str, Callable[[Case], Result]]
+    lent: Lent = lambda _lender, _student, _settings: {}
+
+    def run(self, name: str, case: Case) -> Result:
+        """Run a probe by name."""
+        return self.own[name](case) if name in self.own else call(self.contract[name], case)
+
+    def lend(self, names: Sequence[str], lender: Lender, student: Student, settings: Mapping[str, Any]) -> None:
+        """Put stand-ins for right functions in the place of the student's own; a lent method goes into its object."""
+        own = self.lent(lender, student, settings)
+        for name in names:
+            function = self.contract[name]
+            if not function.method:
+                student.replace(name, own[name] if name in own else lent_function(lender, function))
+
+
+def probe(probes: Probes, request: wire.Message, connection: socket.socket) -> wire.Message:
     """Run the probe that a request names; whatever student code raises becomes a FAILURE message."""
     labels = frozenset(label for code in ("code", "given") for label, _ in request.meta[code]["cells"])
     labels |= {f"{name.replace('.', '/')}.py" for name in request.meta["code"]["modules"]}
     try:
-        return _probe(request, connection)
+        return _probe(probes, request, connection)
     except MemoryError:
         raise
     except BaseException as error:  # whatever student code raises is the answer, SystemExit too
@@ -46,20 +81,19 @@ def probe(request: wire.Message, connection: socket.socket) -> wire.Message:
         return wire.Message(FAILURE, facts)
 
 
-def _probe(request: wire.Message, connection: socket.socket) -> wire.Message:
+def _probe(probes: Probes, request: wire.Message, connection: socket.socket) -> wire.Message:
     meta = request.meta
     lender = Lender(connection, prepare(meta["device"], memory_mib=meta["memory_mib"]))
+    older_libraries.accept_older_code()
     given = load_given(meta["given"])
     student = load(_code(meta["code"]), {name: given[name] for name in meta["given_names"] if name in given})
-    lendable = {**lent_functions(lender), **metalearning.lent_functions(lender, student)}
-    for name, function in lendable.items():
-        if name in meta["lent"]:
-            student.replace(name, function)
+    probes.lend(meta["lent"], lender, student, meta["settings"])
     arrays: wire.Arrays = {}
     state = _tensors(request.arrays, "state/", lender.device)
     built: list[tuple[Any, dict[str, torch.nn.Parameter]]] = []
     for index, seed in enumerate(meta["cases"]):
         case = Case(
+            probes.contract,
             student,
             given,
             meta["settings"],
@@ -70,7 +104,9 @@ def _probe(request: wire.Message, connection: socket.socket) -> wire.Message:
             built,
         )
         _seed_everything(seed, lender.device)
-        arrays.update({f"{index}/{name}": array for name, array in _run_case(meta["probe"], case).items()})
+        arrays.update({f"{index}/{name}": array for name, array in _run_case(probes, meta["probe"], case).items()})
+    if older_libraries.accepted:
+        arrays[f"0/{OLDER_LIBRARIES}"] = np.ones(())
     return wire.Message(ANSWER, {}, arrays)
 
 
@@ -82,7 +118,7 @@ def load_given(code: dict[str, Any]) -> dict[str, Any]:
     return _GIVEN[key]
 
 
-def _run_case(probe_name: str, case: Case) -> wire.Arrays:
+def _run_case(probes: Probes, name: str, case: Case) -> wire.Arrays:
     cotangents = {
         name.removeprefix("cotangent/"): case.inputs.pop(name)
         for name in list(case.inputs)
@@ -92,7 +128,7 @@ def _run_case(probe_name: str, case: Case) -> wire.Arrays:
         for tensor in case.inputs.values():
             tensor.requires_grad_(tensor.is_floating_point())
     arguments = dict(case.inputs)
-    result = _PROBES[probe_name](case)
+    result = probes.run(name, case)
     arrays = {name: to_array(name, value) for name, value in result.outputs.items()}
     arrays.update({f"after/{name}": to_array(name, tensor) for name, tensor in arguments.items()})
     if cotangents:

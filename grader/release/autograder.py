@@ -8,19 +8,19 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from grader.pipeline.homework import HOMEWORK_FILE, Homework
 from grader.pipeline.run import SECRET_FILE
 from grader.release.atomic import complete_file
-from grader.release.gate import Suite, release_gate
+from grader.release.gate import release_gate
 from grader.release.progress import OnStep, Step, unheard
-from grader.rubric import DEFAULT_RUBRIC, load_rubric
+from grader.release.workshop import workshop_of
+from grader.rubric import load_rubric
 
 _ROOT = Path(__file__).parents[2]
 _EXECUTABLES = ("setup.sh", "run_autograder")
-_FOLDERS = ("requirements", "grader", "reference", "student_templates")
 # What is for releases, for trying the grader out and for whole classes; the platform grades one submission. The key
 # that signs verdicts stays with the staff.
 _LEFT_OUT = (
-    "reference/notebooks",
     "grader/release",
     "grader/trust",
     "grader/fleet",
@@ -29,15 +29,17 @@ _LEFT_OUT = (
     "grader/verdicts.key",
     "grader/relayed",
 )
+# Of a homework's own folders, what its workshop needs.
+_LEFT_OUT_OF_HOMEWORKS = ("notebooks", "release", "trust", "submissions", "workshop.py", "mutants_judged.yaml")
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say: the same source gives the same bytes
 
 
 def write_autograder(
+    homework: Homework,
     path: Path,
     *,
-    rubric: Path = DEFAULT_RUBRIC,
+    rubric: Path | None = None,
     extra: Mapping[str, bytes] | None = None,
-    suites: Sequence[Suite] = (),
     on_step: OnStep = unheard,
 ) -> Path:
     """
@@ -46,25 +48,26 @@ def write_autograder(
     Hidden inputs are drawn from `grader/secret.key`; it is made here once if it is not there, and stays.
 
     Args:
+        homework: what the zip grades.
         path: where the zip goes; an older one is replaced only by a complete new one.
-        rubric: the rubric that goes into the zip as grader/rubric.yaml.
+        rubric: the rubric that goes into the zip in place of the homework's own; that one where None.
         extra: files that go into it besides, by their names there.
-        suites: more trials for the gate.
         on_step: told how far it has come.
 
     Raises:
         StaffError: the rubric is wrong, or the grader does not grade as it should.
     """
-    loaded = load_rubric(rubric)
+    workshop = workshop_of(homework)
+    loaded = load_rubric(rubric or homework.rubric)
     _make_secret()
     on_step(Step("autograder.zip", 0, 1))
     with complete_file(path) as candidate, tempfile.TemporaryDirectory() as name:
-        _write(candidate, rubric, extra or {})
+        _write(homework, candidate, rubric or homework.rubric, extra or {})
         root, work = Path(name) / "source", Path(name) / "work"
         work.mkdir()
         with zipfile.ZipFile(candidate) as archive:
             archive.extractall(root)
-        release_gate(root, work, rubric=loaded, suites=suites, on_step=on_step)
+        release_gate(homework, workshop, root, work, rubric=loaded, on_step=on_step)
     on_step(Step("autograder.zip", 1, 1))
     return path
 
@@ -77,8 +80,9 @@ def _make_secret() -> None:
             path.write_bytes(secrets.token_bytes(32))
 
 
-def _write(path: Path, rubric: Path, extra: Mapping[str, bytes]) -> None:
-    contents = {name: file.read_bytes() for name, file in _contents(rubric)} | dict(extra)
+def _write(homework: Homework, path: Path, rubric: Path, extra: Mapping[str, bytes]) -> None:
+    contents = {name: file.read_bytes() for name, file in _contents(homework, rubric)} | dict(extra)
+    contents[HOMEWORK_FILE] = f"{homework.package}\n".encode()
     secret = str(SECRET_FILE.relative_to(_ROOT))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in sorted(contents.items()):
@@ -89,15 +93,17 @@ def _write(path: Path, rubric: Path, extra: Mapping[str, bytes]) -> None:
             archive.writestr(entry, data)
 
 
-def _contents(rubric: Path) -> Iterator[tuple[str, Path]]:
+def _contents(homework: Homework, rubric: Path) -> Iterator[tuple[str, Path]]:
     for name in _EXECUTABLES:
         yield name, _ROOT / name
-    for folder in _FOLDERS:
-        for file in (_ROOT / folder).rglob("*"):
+    own = (_ROOT / "requirements", _ROOT / "grader")
+    for folder in dict.fromkeys((*own, homework.folder, *homework.sources, homework.templates)):
+        for file in folder.rglob("*"):
             inside = file.relative_to(_ROOT)
-            if file.is_file() and "__pycache__" not in inside.parts and not _is_left_out(inside):
-                yield str(inside), rubric if file == DEFAULT_RUBRIC else file
+            left_out = _is_below(inside, _LEFT_OUT) or _is_below(file.relative_to(folder), _LEFT_OUT_OF_HOMEWORKS)
+            if file.is_file() and "__pycache__" not in inside.parts and not left_out:
+                yield str(inside), rubric if file == homework.rubric else file
 
 
-def _is_left_out(inside: Path) -> bool:
-    return any(inside == Path(name) or Path(name) in inside.parents for name in _LEFT_OUT)
+def _is_below(path: Path, names: Sequence[str]) -> bool:
+    return any(path == Path(name) or Path(name) in path.parents for name in names)

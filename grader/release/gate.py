@@ -6,22 +6,17 @@ import json
 import os
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import torch
 
 from grader.errors import StaffError
-from grader.release.notebooks import notebook_bytes, require_once
+from grader.pipeline.homework import Homework
 from grader.release.progress import OnStep, Step, unheard
-from grader.release.second_solution import CLASSIFICATION, THEORY, VISION
-from grader.release.submissions import write_solved_submission, write_zip
-from grader.release.vectors import public_vectors
+from grader.release.workshop import Trial, Workshop
 from grader.rubric import Rubric
 
 _AT_ONCE = 2
@@ -30,104 +25,44 @@ _LIMIT_S = 1200
 _VECTORS_RTOL = 1e-5
 
 
-@dataclass(frozen=True)
-class Trial:
-    """
-    A submission, and which questions it must lose.
-
-    Attributes:
-        name: what it is, for messages.
-        submission: a zip or a folder.
-        loses: checks that earn nothing; all others earn everything. None: every check earns nothing.
-    """
-
-    name: str
-    submission: Path
-    loses: frozenset[str] | None = frozenset()
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """
-    A mistake in the second solution.
-
-    Attributes:
-        name: what it is, for messages.
-        part: of the second solution: "vision", "theory" or "classification".
-        old: text that stands there once.
-        new: the mistake.
-        loses: the checks that it costs.
-    """
-
-    name: str
-    part: str
-    old: str
-    new: str
-    loses: frozenset[str]
-
-
-MISTAKES = (
-    Mistake(
-        "an inverted mask",
-        part="vision",
-        old="torch.ones(x.shape[0], x.shape[1], device=x.device).scatter(1, kept_ids, 0.0)",
-        new="torch.zeros(x.shape[0], x.shape[1], device=x.device).scatter(1, kept_ids, 1.0)",
-        loses=frozenset({"random_masking.output", "random_masking.generality"}),
-    ),
-    Mistake(
-        "a class token without a position",
-        part="vision",
-        old="self.transformer(x + self.position_encoding)[:, 0]",
-        new="self.transformer(torch.cat([x[:, :1], x[:, 1:] + self.position_encoding[:, 1:]], dim=1))[:, 0]",
-        loses=frozenset(f"ClassificationViT.forward.{aspect}" for aspect in ("output", "gradient", "generality")),
-    ),
-    Mistake(
-        "the share of right labels for that of wrong ones",
-        part="classification",
-        old="@ alpha) != z_test",
-        new="@ alpha) == z_test",
-        loses=frozenset({"test_classification.output"}),
-    ),
-)
-
-# More trials beside ours: called with the solved submission and a folder to write submissions to.
-Suite = Callable[[Path, Path], Sequence[Trial]]
-
-
 def release_gate(
-    root: Path, work: Path, *, rubric: Rubric, suites: Sequence[Suite] = (), on_step: OnStep = unheard
+    homework: Homework, workshop: Workshop, root: Path, work: Path, *, rubric: Rubric, on_step: OnStep = unheard
 ) -> None:
     """
     Let a grader through that grades right; the submissions are graded by its own command, as on the platform.
 
-    The solved submission has to get every point and the untouched template none. Three submissions that solve the
-    homework in other ways, with one mistake each, have to lose exactly what that mistake costs: a reference that is
-    wrong itself cannot give these points.
+    The solved submission has to get every point and the untouched template none. The homework's own trials solve it in
+    other ways, with one mistake each, and have to lose exactly what that mistake costs: a reference that is wrong
+    itself cannot give these points.
 
     Args:
+        homework: what is graded.
+        workshop: makes its submissions.
         root: the unpacked autograder.zip.
         work: an empty folder for submissions and results.
         rubric: what the grader grades by.
-        suites: more trials.
         on_step: told how far it has come.
 
     Raises:
         StaffError: it grades something wrong, or the reference does not give the answers that students hold.
     """
-    _require_public_answers(root / "student_templates" / "public_vectors.pt")
-    solved = write_solved_submission(work / "solved.zip")
+    templates = root / homework.templates.name
+    for name, now in workshop.vectors.items():
+        _require_public_answers(templates / name, now())
+    solved = workshop.write_solved(work / "solved.zip")
     trials = [
         Trial("the solved submission", solved),
-        Trial("the untouched template", root / "student_templates", None),
-        *trials_with_mistakes(solved, work),
-        *(trial for suite in suites for trial in suite(solved, work)),
+        Trial("the untouched template", templates, None),
+        *workshop.trials(solved, work),
     ]
     task = "trials before the zip"
     on_step(Step(task, 0, len(trials)))
     wrong = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         numbered = enumerate(trials)
-        for done, complaint in enumerate(pool.map(lambda item: _try(root, work, rubric, *item), numbered), start=1):
+        for done, complaint in enumerate(
+            pool.map(lambda item: _try(root, homework.package, work, rubric, *item), numbered), start=1
+        ):
             wrong += [complaint] if complaint else []
             on_step(Step(task, done, len(trials)))
     if wrong:
@@ -137,49 +72,33 @@ def release_gate(
         )
 
 
-def trials_with_mistakes(solved: Path, work: Path) -> list[Trial]:
-    """Write, for each of `MISTAKES`, the second solution with it into a folder, and return the trials."""
-    return [
-        Trial(mistake.name, _write_second(solved, work / f"mistake-{number}.zip", mistake), mistake.loses)
-        for number, mistake in enumerate(MISTAKES, start=1)
-    ]
-
-
-def _write_second(solved: Path, path: Path, mistake: Mistake | None) -> Path:
-    """Write the solved submission with the second solution after the first, and a mistake in it."""
-    text = {"vision": VISION, "theory": THEORY, "classification": CLASSIFICATION}
-    if mistake is not None:
-        require_once(mistake.old, count=text[mistake.part].count(mistake.old), where="the second solution")
-        text[mistake.part] = text[mistake.part].replace(mistake.old, mistake.new)
-    with zipfile.ZipFile(solved) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    for name, part in (("MAE_student.ipynb", "vision"), ("metalearning-part0.ipynb", "theory")):
-        notebook = nbformat.reads(files[name].decode(), as_version=4)
-        notebook.cells.append(nbformat.v4.new_code_cell(text[part], id="second-solution"))
-        files[name] = notebook_bytes(notebook)
-    files["utils_classification.py"] += text["classification"].encode()
-    return write_zip(path, files)
-
-
-def _require_public_answers(path: Path) -> None:
+def _require_public_answers(path: Path, vectors: Mapping[str, Any]) -> None:
     """Compare the answers that students hold with those that the reference gives now."""
-    held: dict[str, Any] = torch.load(path, weights_only=True)
-    for key, entry in public_vectors().items():
-        for name, now in entry["expected"].items():
-            before = held[key]["expected"][name].double()
-            if before.shape != now.shape or (before - now.double()).norm() > _VECTORS_RTOL * before.norm():
-                raise StaffError(
-                    happened=f"The reference gives another `{name}` of {key} than the vectors that students hold.",
-                    try_next="No zip was written. Mend the reference; if it was wrong before, make new templates.",
-                )
+    held = dict(_public_answers(torch.load(path, weights_only=True)))
+    for (function, name), now in _public_answers(vectors):
+        before = held[function, name]
+        if before.shape != now.shape or (before - now).norm() > _VECTORS_RTOL * before.norm():
+            raise StaffError(
+                happened=f"The reference gives another `{name}` of {function} than the vectors that students hold.",
+                try_next="No zip was written. Mend the reference; if it was wrong before, make new templates.",
+            )
 
 
-def _try(root: Path, work: Path, rubric: Rubric, number: int, trial: Trial) -> str:
+def _public_answers(vectors: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], torch.Tensor]]:
+    """Yield the answers in a file of public vectors, by function, with the number of its case, and output."""
+    for function, entry in vectors.items():
+        cases = {f"{function}, case {number}": case for number, case in entry.get("cases", {}).items()}
+        for called, case in (cases or {function: entry}).items():
+            for name, value in case["expected"].items():
+                yield (called, name), value.double()
+
+
+def _try(root: Path, package: str, work: Path, rubric: Rubric, number: int, trial: Trial) -> str:
     """Grade a trial; return a sentence about what is wrong with its points, or an empty one."""
     out = work / f"results-{number}"
-    command = [sys.executable, "-I", "-B", str(root / "grader" / "__main__.py"), "grade", str(trial.submission)]
+    command = [sys.executable, "-I", "-B", str(root / "grader" / "__main__.py"), "--homework", package, "grade"]
     done = subprocess.run(
-        [*command, "--out", str(out), "--device", "cpu"],
+        [*command, str(trial.submission), "--out", str(out), "--device", "cpu"],
         capture_output=True,
         text=True,
         cwd=work,

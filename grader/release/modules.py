@@ -1,12 +1,19 @@
-"""Modules that students get beside the notebooks: reference/notebooks/modules, solved or as handed out."""
+"""
+Modules that students get beside the notebooks: reference/notebooks/modules, solved or as handed out.
+
+A line `# include="grader.checks.compare:compare" closure=true` stands for the source of what it names, as in notebooks.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from grader.release.notebooks import REPOSITORY, require_once
+from grader.release.notebooks import REPOSITORY, included_source, require_once
 from grader.release.regions import without_markers, without_solutions
+
+_INCLUDE = re.compile(r'^# include="(?P<include>[^"]+)"(?P<closure> closure=true)?$', re.MULTILINE)
 
 
 def module_sources() -> list[Path]:
@@ -49,4 +56,7 @@ def edit_modules(modules: Mapping[str, str], edits: Mapping[str, Mapping[str, st
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+    def included(line: re.Match[str]) -> str:
+        return included_source(line["include"], closure=line["closure"] is not None, origin=path.name)
+
+    return _INCLUDE.sub(included, path.read_text(encoding="utf-8"))

@@ -150,14 +150,24 @@ def _code(cell: NotebookNode, *, origin: str, solved: bool) -> str:
                 happened=f"{origin}: the cell that includes {include!r} has text of its own, too.",
                 try_next="Move the text into a cell of its own.",
             )
-        text = _included(include, closure=closure, origin=origin)
+        text = included_source(include, closure=closure, origin=origin)
     for name in _names(write):
         text = mark_body(text, name, origin=origin)
     return without_markers(text, origin=origin) if solved else without_solutions(text, origin=origin)
 
 
-def _included(include: str, *, closure: bool, origin: str) -> str:
-    """Return the source of `package.module:name,name` in the order given, or with what they need in the module's."""
+def included_source(include: str, *, closure: bool, origin: str) -> str:
+    """
+    Return the source of `package.module:name,name`.
+
+    Args:
+        include: the module and its names.
+        closure: bring what the names need of their module, in the module's order; otherwise the names alone, as given.
+        origin: the including file's name for messages.
+
+    Raises:
+        StaffError: there is no such module, or it does not define all names.
+    """
     module, _, names = include.partition(":")
     path = REPOSITORY / (module.replace(".", "/") + ".py")
     if not path.is_file():

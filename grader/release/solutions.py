@@ -18,10 +18,10 @@ from grader.release.pages import markdown_page, notebook_page
 from grader.release.printing import print_page, printer
 from grader.release.progress import OnStep, Step, unheard
 from grader.release.repeatable import describe_repeatability
-from grader.release.submissions import write_solved_submission
-from grader.release.vectors import vector_bytes
-from grader.release.vectors_metalearning import metalearning_vector_bytes
-from grader.release.vision_run import NotebookRun, prepare_vision
+from grader.release.workshop import Workshop
+from homework.release.vectors import vector_bytes
+from homework.release.vectors_metalearning import metalearning_vector_bytes
+from homework.release.vision_run import NotebookRun, prepare_vision
 
 VISION = "MAE_student"
 META = ("metalearning-part0", "metalearning-part1", "metalearning-part2")
@@ -48,11 +48,12 @@ class Released:
     changed: tuple[str, ...] | None
 
 
-def write_solutions(out: Path, *, gpu: bool = False, on_step: OnStep = unheard) -> Released:
+def write_solutions(workshop: Workshop, out: Path, *, gpu: bool = False, on_step: OnStep = unheard) -> Released:
     """
     Make everything that the course keeps of the solved homework; the folder is replaced when all of it is there.
 
     Args:
+        workshop: of the homework.
         out: the folder; what was in it before is gone afterwards.
         gpu: whether there is a GPU, on which CIFAR-10, where it is at hand, is trained on as handed out.
         on_step: told how far it has come.
@@ -63,7 +64,7 @@ def write_solutions(out: Path, *, gpu: bool = False, on_step: OnStep = unheard) 
     notebooks = {VISION: prepare_vision(solved_notebook(VISION), gpu=gpu)}
     notebooks |= {name: NotebookRun(solved_notebook(name), limit_s=_META_LIMIT_S) for name in META}
     with complete_folder(out) as folder:
-        executed = _execute_all(notebooks, folder, on_step)
+        executed = _execute_all(workshop, notebooks, folder, on_step)
         answers = gather_answers([executed[name] for name in META])
         pages = {name: notebook_page(notebook) for name, notebook in executed.items()}
         _write_sources(folder, executed)
@@ -77,7 +78,9 @@ def write_solutions(out: Path, *, gpu: bool = False, on_step: OnStep = unheard) 
     return Released(out, (*sums, _SUMS), changed)
 
 
-def _execute_all(notebooks: Mapping[str, NotebookRun], folder: Path, on_step: OnStep) -> dict[str, NotebookNode]:
+def _execute_all(
+    workshop: Workshop, notebooks: Mapping[str, NotebookRun], folder: Path, on_step: OnStep
+) -> dict[str, NotebookNode]:
     """Execute the notebooks, two at a time, and beside them write the solved submission."""
     modules = {name: text.encode() for name, text in solved_modules().items()}
     beside = {**modules, "public_vectors.pt": vector_bytes()}
@@ -95,7 +98,7 @@ def _execute_all(notebooks: Mapping[str, NotebookRun], folder: Path, on_step: On
 
     def submit() -> None:
         on_step(Step("hw4_submission.zip", 0, 1))
-        write_solved_submission(folder / "hw4_submission.zip")
+        workshop.write_solved(folder / "hw4_submission.zip")
         on_step(Step("hw4_submission.zip", 1, 1))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:

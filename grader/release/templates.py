@@ -6,15 +6,15 @@ from pathlib import Path
 
 from grader.release.modules import template_modules
 from grader.release.notebooks import notebook_bytes, notebook_sources, template_notebook
-from grader.release.vectors import write_vectors
-from grader.release.vectors_metalearning import metalearning_vector_bytes
+from grader.release.workshop import Workshop, tensor_bytes
 
 
-def write_templates(destination: Path) -> list[Path]:
+def write_templates(workshop: Workshop, destination: Path) -> list[Path]:
     """
     Write the student templates of all sources; the same sources give the same bytes.
 
     Args:
+        workshop: of the homework.
         destination: the folder, made if it is missing; files of the same names are overwritten.
 
     Returns:
@@ -33,6 +33,8 @@ def write_templates(destination: Path) -> list[Path]:
         path = destination / name
         path.write_text(text, encoding="utf-8")
         written.append(path)
-    metalearning = destination / "public_vectors_metalearning.pt"
-    metalearning.write_bytes(metalearning_vector_bytes())
-    return [*written, write_vectors(destination / "public_vectors.pt"), metalearning]
+    for name, content in workshop.vectors.items():
+        path = destination / name
+        path.write_bytes(tensor_bytes(content()))
+        written.append(path)
+    return written

@@ -24,6 +24,9 @@ Not covered:
 - bugs of the kernel and of the processor;
 - what a worker reads about itself, such as its inputs and its own timing, and one bit for each submission by which a
   question is passed or not;
+- what workers of one run leave for those after them without writing a file: access times of libraries, where the file
+  system keeps them (a bit for each file and day; image layers of containers keep none), the next process id, free
+  space;
 - whether a path exists, and how large a file is: Landlock closes content and lists, not that (on the platform the
   modes of the folders do);
 - one machine's load slowing another's question down, within the limits above;

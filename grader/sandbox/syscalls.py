@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import socket
 import struct
 import tempfile
@@ -42,6 +43,7 @@ _DENIED = {
 # A pair of these can be sent to an address or connected anew, to a service of the machine; a stream cannot.
 _CONNECTIONLESS = (socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_RDM, socket.SOCK_SEQPACKET)
 _KIND_MASK = 0xF
+_LOCKS = (fcntl.F_SETLK, fcntl.F_SETLKW, fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW)
 # The kernel's newer calls have the same numbers on every architecture. Those from here on (statmount) were not
 # looked at, and neither will be what a kernel of next year adds: they answer as if the kernel did not have them.
 _FIRST_UNKNOWN_CALL = 457
@@ -76,6 +78,8 @@ def compile_filter(*, local_sockets: bool = False) -> bytes:
         compiled.add_rule(denied, "socket", pyseccomp.Arg(0, pyseccomp.NE, socket.AF_UNIX))
     else:
         compiled.add_rule(denied, "socket")
+    # TIPC and others that a kernel may have make pairs as well.
+    compiled.add_rule(denied, "socketpair", pyseccomp.Arg(0, pyseccomp.NE, socket.AF_UNIX))
     for kind in _CONNECTIONLESS:
         compiled.add_rule(denied, "socketpair", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _KIND_MASK, kind))
     for name in " ".join(_DENIED.values()).split():
@@ -84,6 +88,12 @@ def compile_filter(*, local_sockets: bool = False) -> bytes:
             compiled.add_rule(denied, name)
     for flag in _NAMESPACE_FLAGS:
         compiled.add_rule(denied, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, flag, flag))
+    # A lock on a library would tell a bit to the worker that begins while this one ends. Code that locks files of its
+    # own, as sqlite does, reads that it has the lock: nobody else is there to want it.
+    granted = pyseccomp.ERRNO(0)
+    compiled.add_rule(granted, "flock")
+    for command in _LOCKS:
+        compiled.add_rule(granted, "fcntl", pyseccomp.Arg(1, pyseccomp.EQ, command))
     # Who hides from us in /proc hides what it holds open: see accounting.
     compiled.add_rule(denied, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, _PR_SET_DUMPABLE))
     # clone3 hides its flags behind a pointer; ENOSYS makes the C library use clone.

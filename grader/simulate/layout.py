@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import stat
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grader.archives import Refused, Window, open_archive
 from grader.errors import StaffError
 
 _MOST_ENTRIES = 20_000
 _MOST_BYTES = 2 << 30
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -116,25 +116,22 @@ def unpack(path: Path, folder: Path) -> None:
     """
     left = _MOST_BYTES
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if len(members) > _MOST_ENTRIES:
-                raise _too_much(path)
-            for member in members:
-                target = (folder / member.filename).resolve()
-                is_plain = stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG)
-                if member.is_dir() or not is_plain or folder.resolve() not in target.parents:
-                    continue
+        with path.open("rb") as file:
+            source = Window(lambda offset, length: os.pread(file.fileno(), length, offset), path.stat().st_size)
+            archive = open_archive(source, path.name, most_members=_MOST_ENTRIES, most_bytes=_MOST_BYTES)
+            plain = [member for member in archive.members if not member.is_folder and not member.problem]
+            for member, chunks in archive.read(plain):
+                target = folder / member.path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as source, target.open("wb") as file:
-                    while chunk := source.read(_CHUNK):
+                with target.open("wb") as out:
+                    for chunk in chunks:
                         left -= len(chunk)
                         if left < 0:
                             raise _too_much(path)
-                        file.write(chunk)
-    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSError, ValueError) as error:
+                        out.write(chunk)
+    except (Refused, OSError) as error:
         raise StaffError(
-            happened=f"{path.name} could not be unpacked: {error}",
+            happened=f"{path.name} could not be unpacked: it {error}",
             try_next="The platform would refuse it, too, or hand it on as it is; download it again.",
         ) from None
 

@@ -27,14 +27,13 @@ import numpy as np
 import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
-from grader.checks.misconceptions import CATALOGUE
-from grader.checks.misconceptions.calls import OUT_OF_REACH, build_module, call
+from grader.checks.reference import OUT_OF_REACH
 from grader.errors import StaffError
-from grader.pipeline.questions import CHECKS
+from grader.pipeline.homework import Homework
 from grader.trust.cases import Changes
 from grader.trust.interview import Interview
 from grader.trust.mutation import Placed, checks_of, with_mutant
-from grader.trust.recompute import RECOMPUTED, conditions, recompute
+from grader.trust.recompute import can_be_recomputed, conditions, recompute
 
 ROUNDING = 2.0**-24  # half a unit in the last place of a float32 near 1
 LEAST_SEPARATION = 100.0
@@ -43,15 +42,6 @@ _SHOWS = 10.0
 # What a probe says of its stand-ins, for answers that no probe brought.
 _FLAGS = {"hidden": np.ones(()), "solver": np.ones(())}
 _DRAWS = 3  # of each check's inputs, for the reference under conditions
-EXEMPT = {
-    "random_masking.behaviour": "Arguments before and after the call are compared exactly.",
-    "MaskedAutoEncoder.forward_encoder.behaviour": "Permutations and the masks that belong to them are exact.",
-    "ClassificationMAE.forward.behaviour": "A gradient is there or not, and zero or not.",
-}
-EXEMPT_ASPECTS = {
-    "convergence": "A band around where right runs end, with its odds beside the check.",
-    "saved-model": "A band of its own, measured on trained models.",
-}
 
 
 @dataclass(frozen=True)
@@ -160,13 +150,12 @@ def reason_for_none(check: Check) -> str:
     """
     if check.errors is not None:
         return ""
-    reason = EXEMPT.get(check.key) or EXEMPT_ASPECTS.get(check.aspect)
-    if reason is None:
+    if not check.exempt:
         raise StaffError(
             happened=f"{check.key} holds no errors against tolerances, and no reason is given.",
-            try_next="Give the check `errors`, or a reason in grader/trust/calibration.py.",
+            try_next="Give the check `errors`, or say in `exempt` why it needs none.",
         )
-    return reason
+    return check.exempt
 
 
 @dataclass(frozen=True)
@@ -187,18 +176,19 @@ class Found:
     errors: Mapping[str, float]
 
 
-def calibrated_checks() -> list[Check]:
+def calibrated_checks(homework: Homework) -> list[Check]:
     """Return the checks that hold errors against tolerances."""
-    return [check for check in CHECKS.values() if not reason_for_none(check)]
+    return [check for check in homework.answers().checks if not reason_for_none(check)]
 
 
-def recomputed(check: Check) -> list[Found]:
-    """Let the reference answer a vision check again under every condition; nothing for other checks."""
+def recomputed(homework: Homework, check: Check) -> list[Found]:
+    """Let the reference answer a check of one function of tensors under every condition; nothing for other checks."""
     found = []
-    for seed in range(_DRAWS if check.function in RECOMPUTED else 0):
+    reference = homework.answers().reference
+    for seed in range(_DRAWS if can_be_recomputed(check, reference) else 0):
         exam = check.prepare(torch.Generator().manual_seed(seed))
         for condition in conditions():
-            answers = recompute(check, exam, condition)
+            answers = recompute(reference, check, exam, condition)
             found.append(_found(check, exam, answers, condition.name, right=True))
     return found
 
@@ -208,7 +198,7 @@ def answered_right(interview: Interview, name: str, changes: Changes, loses: fro
     intake = interview.intake(changes)
     return [
         _found(check, interview.exam(check), answers, name, right=True)
-        for check in calibrated_checks()
+        for check in calibrated_checks(interview.homework)
         if check.key not in loses
         and interview.is_new(intake, check)
         and (answers := interview.answers(intake, check)) is not None
@@ -218,15 +208,17 @@ def answered_right(interview: Interview, name: str, changes: Changes, loses: fro
 def mistaken(interview: Interview, check: Check) -> list[Found]:
     """Let every known mistake answer a check that it shows in."""
     exam = interview.exam(check)
-    entries = [each for each in CATALOGUE if each.function == check.function and check.aspect in each.aspects]
-    module = build_module(check.function, exam) if entries else None
+    answers = interview.homework.answers()
+    reference, entries = answers.reference, answers.mistakes.of(check)
+    module = reference.module_of(check.subject, exam) if entries else None
     found = []
     for entry in entries:
         if entry.function_with_it is None:  # known by a look at the answers, so there is nothing to compute
             continue
         try:
             arrays = [
-                call(check.function, entry.function_with_it, module, case.inputs, exam.settings) for case in exam.cases
+                reference.call(check.subject, entry.function_with_it, module, case.inputs, exam.settings)
+                for case in exam.cases
             ]
         except OUT_OF_REACH:  # a mistake that does not go with these sizes raises, as a student's would
             continue
@@ -238,7 +230,7 @@ def mutated(interview: Interview, placed: Placed) -> list[Found]:
     """Let a mutant answer the checks of its function, up to the first that it gives nothing for."""
     intake = with_mutant(interview.solved, placed)
     found = []
-    for check in checks_of(placed.part, placed.mutant.function):
+    for check in checks_of(interview.homework, placed.subject):
         if check.errors is None:
             continue
         answers = interview.answers(intake, check)
@@ -253,18 +245,18 @@ def answered_wrong(interview: Interview, name: str, changes: Changes, fails: fro
     intake = interview.intake(changes)
     return [
         _found(check, interview.exam(check), answers, name, right=False)
-        for check in calibrated_checks()
+        for check in calibrated_checks(interview.homework)
         if check.key in fails and (answers := interview.answers(intake, check)) is not None
     ]
 
 
 def _found(check: Check, exam: Exam, answers: Sequence[CaseAnswer], by: str, *, right: bool) -> Found:
     assert check.errors is not None
-    errors = {name: error for name, error in check.errors(exam, answers).items() if name not in check.tolerances}
+    errors = {name: error for name, error in check.errors(exam, answers).items() if name not in check.exact}
     return Found(check.key, by, right, errors)
 
 
-def choose_all(found: Iterable[Found]) -> Table:
+def choose_all(homework: Homework, found: Iterable[Found]) -> Table:
     """
     Choose every tolerance from all that was found.
 
@@ -277,9 +269,9 @@ def choose_all(found: Iterable[Found]) -> Table:
             if np.isfinite(error):
                 sides.setdefault(each.check, {}).setdefault(name, Sides()).add(error, each.by, right=each.right)
     table: Table = {}
-    for check in calibrated_checks():
+    for check in calibrated_checks(homework):
         names = check.prepare(torch.Generator()).cases[0].expected
-        exact = {name: Entry(each.kind) for name, each in check.tolerances.items() if name in names}
+        exact = {name: Entry(each.kind) for name, each in check.exact.items() if name in names}
         chosen = {name: choose(each, key=f"`{name}` of {check.key}") for name, each in sides[check.key].items()}
         table[check.key] = {**chosen, **exact}
     return table
@@ -309,9 +301,9 @@ def write_table(content: Mapping[str, Any], path: Path) -> Path:
     return path
 
 
-def exempt_checks() -> dict[str, str]:
+def exempt_checks(homework: Homework) -> dict[str, str]:
     """Return the checks without measured tolerances, with the reasons."""
-    return {check.key: reason for check in CHECKS.values() if (reason := reason_for_none(check))}
+    return {check.key: reason for check in homework.answers().checks if (reason := reason_for_none(check))}
 
 
 def _rounded(value: float, digits: int) -> float:

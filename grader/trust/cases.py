@@ -13,22 +13,21 @@ A case is a file <verdict>/<name>.yaml; the folder's name is the verdict that wh
     touches: [restore_masked]                  # right functions that are to be asked in full
     time_limit_s: 2                            # for code that hangs
     slow: true                                 # near to another case: asked only with --slow
+    right: true                                # a right variant that does not work at every size
 
-A case called meta_<name> is one of the other half, the solved metalearning notebooks and modules. Its edits are
+Bodies, edits and cells are of the first notebook of a part without modules. Of others, and of modules:
 
-    modules: {utils_classification.py: [{old: "text", new: "text"}]}    # old text stands once in the module
-    notebooks: {metalearning-part0: [{old: "text", new: "text"}]}       # or once in the notebook's code
-    moved: {utils_classification.py: metalearning-part2}    # into the notebook's last cell; the module: as handed out
-    as_handed_out: [utils_classification.py]                # modules without the student's code
+    modules: {helpers.py: [{old: "text", new: "text"}]}     # old text stands once in the module
+    notebooks: {part1: [{old: "text", new: "text"}]}        # or once in the notebook's code
+    moved: {helpers.py: part2}                              # into the notebook's last cell; the module: as handed out
+    as_handed_out: [helpers.py]                             # modules without the student's code
     without: [utils.py]                                     # files that are not handed in
-    not_run: [metalearning-part1]                           # notebooks without outputs
-    no_figures: [metalearning-part0]                        # notebooks whose outputs are words
+    not_run: [part1]                                        # notebooks without outputs
+    no_figures: [part0]                                     # notebooks whose outputs are words
 
-and files, loses, also, touches, time_limit_s and slow, as above.
-
-Every other question of its half must be PASSED, with all its points. `asks` chooses what a quick run asks: in full what
-a case touches, and little of the rest. A training (<function>.convergence) is asked where `loses`, `also` or `touches`
-names it.
+A case belongs to the part of the homework whose `cases` its name begins with. Every other question of that part must be
+PASSED, with all its points. `asks` chooses what a quick run asks: in full what a case touches, and little of the rest.
+A training is asked where `loses`, `also` or `touches` names it.
 """
 
 from __future__ import annotations
@@ -44,28 +43,17 @@ from typing import Any
 import nbformat
 import yaml
 
-from grader.checks.convergence import CONVERGENCE_CHECKS
-from grader.checks.metalearning import METALEARNING_CHECKS
-from grader.checks.vision import VISION_CHECKS
 from grader.errors import StaffError
+from grader.pipeline.homework import Homework, Part
 from grader.release.modules import edit_modules, solved_modules, template_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook
 from grader.rubric import Question, load_rubric
 from grader.verdicts import Verdict
 
-VISION_NOTEBOOK = "MAE_student"
-META_NOTEBOOKS = ("metalearning-part0", "metalearning-part1", "metalearning-part2")
 Replacements = Sequence[Mapping[str, str]]
 
-_FOLDER = Path(__file__).parents[2] / "tests" / "submissions"
-_VISION = (*VISION_CHECKS, *CONVERGENCE_CHECKS)
-_NEEDS = {check.function: check.needs for check in _VISION}
-_ASPECTS = tuple(sorted({check.aspect for check in _VISION}))
-_TRAININGS = frozenset(check.key for check in CONVERGENCE_CHECKS)
-_BYSTANDERS = {"unpatchify", "restore_masked"}
-_META_NEEDS = {check.key: check.needs for check in METALEARNING_CHECKS}
-_META_BYSTANDERS = {"aliased_coefficients.output", "test_zero_classification.output"}
-_DEAR = "meta_learning_classification.convergence"  # a whole run of some seconds
+# The quickest question first, by which a function that a case should not have touched is looked at.
+_QUICK_FIRST = ("generality", "output", "gradient", "behaviour", "convergence")
 
 
 @dataclass(frozen=True)
@@ -85,9 +73,29 @@ class Changes:
     not_run: Sequence[str] = ()
     no_figures: Sequence[str] = ()
 
-    def vision_notebook(self) -> NotebookNode:
-        """Return the edited vision notebook."""
-        notebook = solved(VISION_NOTEBOOK)
+    def files_of(self, part: Part) -> dict[str, bytes]:
+        """Return the files of a part: edited notebooks, as if they had been run where that is asked, and modules."""
+        notebooks = {Path(name).stem: solved(Path(name).stem) for name in part.notebooks}
+        first = next(iter(notebooks))
+        if self.touches(part):
+            notebooks[first] = self._edited(notebooks[first])
+        for name, edits in self.notebooks.items():
+            if name in notebooks:
+                notebooks[name] = edit_notebook(notebooks[name], _replacements(edits))
+        modules = self._modules() if part.modules else {}
+        for module, name in self.moved.items():
+            if name in notebooks:
+                notebooks[name] = edit_notebook(notebooks[name], {})
+                notebooks[name].cells.append(nbformat.v4.new_code_cell(modules[module]))
+                modules[module] = template_modules()[module]
+        if part.are_run:
+            notebooks = {name: self._as_run(name, notebook) for name, notebook in notebooks.items()}
+        files = {f"{name}.ipynb": notebook_bytes(notebook) for name, notebook in notebooks.items()}
+        files.update({name: text.encode() for name, text in modules.items()})
+        return {name: data for name, data in files.items() if name not in self.without}
+
+    def _edited(self, notebook: NotebookNode) -> NotebookNode:
+        """Return the first notebook of a part with new bodies, edits and cells."""
         for function, body in self.bodies.items():
             notebook = edit_notebook(notebook, dict([body_edit(notebook, function, body)]))
         notebook = edit_notebook(notebook, _replacements(self.edits))
@@ -97,26 +105,19 @@ class Changes:
         notebook.cells = [*before, *notebook.cells, *after]
         return notebook
 
-    def vision_files(self) -> dict[str, bytes]:
-        """Return the files of the vision half."""
-        return {f"{VISION_NOTEBOOK}.ipynb": notebook_bytes(self.vision_notebook())}
-
-    def meta_files(self) -> dict[str, bytes]:
-        """Return the edited meta-learning notebooks, as if they had been run, and modules."""
+    def _modules(self) -> dict[str, str]:
+        """Return the edited modules by file name, those as handed out that should be so."""
         modules = edit_modules(solved_modules(), {name: _replacements(edits) for name, edits in self.modules.items()})
-        notebooks = {name: solved(name) for name in META_NOTEBOOKS}
-        for name, edits in self.notebooks.items():
-            notebooks[name] = edit_notebook(notebooks[name], _replacements(edits))
-        for module, name in self.moved.items():
-            notebooks[name] = edit_notebook(notebooks[name], {})
-            notebooks[name].cells.append(nbformat.v4.new_code_cell(modules[module]))
         handed_out = template_modules()
-        modules.update({name: handed_out[name] for name in (*self.as_handed_out, *self.moved)})
-        files = {f"{name}.ipynb": notebook_bytes(self._as_run(name, book)) for name, book in notebooks.items()}
-        files.update({name: text.encode() for name, text in modules.items()})
-        for name in self.without:
-            del files[name]
-        return files
+        return {**modules, **{name: handed_out[name] for name in self.as_handed_out}}
+
+    def touches(self, part: Part) -> bool:
+        """Whether anything of a part is different."""
+        if any((self.bodies, self.edits, self.cells_before, self.cells_after)):
+            return not part.modules
+        notebooks = {*self.notebooks, *self.moved.values(), *self.not_run, *self.no_figures}
+        modules = any((self.modules, self.as_handed_out, self.without)) and bool(part.modules)
+        return modules or bool(notebooks & {Path(name).stem for name in part.notebooks})
 
     def _as_run(self, name: str, notebook: NotebookNode) -> NotebookNode:
         """Return a notebook whose first code cell shows a figure, or only words, or nothing."""
@@ -128,10 +129,10 @@ class Changes:
             cell.execution_count, cell.outputs = 1, [nbformat.v4.new_output("display_data", data=data)]
         return shown
 
-    def write(self, folder: Path, *, vision: bool, metalearning: bool) -> Path:
-        """Write the wanted halves as a folder that was not there before."""
+    def write(self, folder: Path, parts: Sequence[Part]) -> Path:
+        """Write the wanted parts as a folder that was not there before."""
         folder.mkdir()
-        files = {**(self.vision_files() if vision else {}), **(self.meta_files() if metalearning else {})}
+        files = {name: data for part in parts for name, data in self.files_of(part).items()}
         for name, data in {**files, **{name: text.encode() for name, text in self.files.items()}}.items():
             (folder / name).write_bytes(data)
         return folder
@@ -144,6 +145,7 @@ class Case:
 
     Args:
         name: the file's name without suffix.
+        part: of the homework; the only one that is handed in.
         verdict: what the questions that it loses must get.
         about: one sentence on what the student did.
         changes: what is different from the solved homework.
@@ -152,9 +154,11 @@ class Case:
         touches: right functions that a quick run asks in full.
         time_limit_s: of each question; None leaves the rubric's.
         slow: whether it is near to another case.
+        right: whether it is a right way to solve the homework, though not at every size.
     """
 
     name: str
+    part: Part
     verdict: Verdict
     about: str
     changes: Changes = field(default_factory=Changes)
@@ -163,15 +167,11 @@ class Case:
     touches: Sequence[str] = ()
     time_limit_s: float | None = None
     slow: bool = False
-
-    @property
-    def is_meta(self) -> bool:
-        """Whether the case is one of the meta-learning half."""
-        return self.name.startswith("meta_")
+    right: bool = False
 
     def write(self, folder: Path) -> Path:
-        """Write the case's half as a folder that was not there before."""
-        return self.changes.write(folder, vision=not self.is_meta, metalearning=self.is_meta)
+        """Write the case's part as a folder that was not there before."""
+        return self.changes.write(folder, [self.part])
 
     def expected(self, question: Question) -> Verdict:
         """Return the verdict that a question must get."""
@@ -182,64 +182,71 @@ class Case:
                 return self.verdict
         return Verdict.PASSED
 
-    def asks(self, question: Question) -> bool:
+    def asks(self, homework: Homework, question: Question) -> bool:
         """
         Whether the quick run asks a question.
 
-        What a case touches is asked in full; with their smallest question what that needs, what needs that, and
-        two functions that no other needs. Where a case names nothing, it may touch everything.
+        What a case touches is asked in full; by their quickest question what that needs, what needs that, and
+        functions that stand alone. Where a case names nothing, it may touch everything.
         """
-        if self.is_meta:
-            return self._asks_meta(question)
         named = {*self.loses, *self.also, *self.changes.bodies, *self.touches}
-        touched = {function for function in _NEEDS if {function, *(f"{function}.{a}" for a in _ASPECTS)} & named}
-        near = {function for function in _NEEDS if touched & _closure(function)} | set().union(*map(_closure, touched))
+        asked = questions_of(homework, self.part)
+        touched = {each.function for each in asked if {each.check, each.function} & named}
         if question.function in touched:
             return True
-        return question.aspect == "generality" and (not touched or question.function in near | _BYSTANDERS)
-
-    def _asks_meta(self, question: Question) -> bool:
-        """Whether the quick run asks a question of the meta-learning half: the same, by check instead of function."""
-        named = {*self.loses, *self.also, *self.touches}
-        touched = [each for each in half_questions(meta=True) if {each.check, each.function} & named]
-        if not touched or question in touched or question.check in _META_BYSTANDERS:
+        quickest = min(
+            (each for each in asked if each.function == question.function),
+            key=lambda each: (*_QUICK_FIRST, each.aspect).index(each.aspect),
+        )
+        if question != quickest:
+            return False
+        contract = homework.contract
+        if not touched or question.function not in contract:
             return True
-        needed = {need for each in touched for need in _META_NEEDS.get(each.check, ())}
-        builds_on = {each.function for each in touched}.intersection(_META_NEEDS.get(question.check, ()))
-        return question.function in needed or (bool(builds_on) and question.check != _DEAR)
+        closure = contract.closure(question.function)
+        return (
+            bool(closure & touched) or len(closure) == 1 or any(closure <= contract.closure(each) for each in touched)
+        )
+
+
+def parts_of(homework: Homework, changes: Changes) -> list[Part]:
+    """Return the parts in which anything is different; all of them where nothing is."""
+    return [part for part in homework.parts if changes.touches(part)] or list(homework.parts)
 
 
 @cache
-def half_questions(*, meta: bool) -> tuple[Question, ...]:
+def questions_of(homework: Homework, part: Part) -> tuple[Question, ...]:
     """
-    Return the rubric's questions of one half; without the claims, which are about files and not about code.
+    Return the rubric's questions of one part; without those about saved files, unless its notebooks are to be run.
 
-    Training the modules of the vision half is apart: see `training_questions`.
+    Training is apart: see `training_questions`.
     """
-    questions = load_rubric().questions
-    if meta:
-        return tuple(question for question in questions if question.part == "metalearning")
-    return tuple(each for each in questions if each.function in _NEEDS and each.check not in _TRAININGS)
+    answers = homework.answers()
+    trains = {check.key for check in answers.checks if check.trains}
+    left_out = trains if part.are_run else {*trains, *answers.inspected}
+    questions = load_rubric(homework.rubric).questions
+    return tuple(each for each in questions if each.part == part.name and each.check not in left_out)
 
 
 @cache
-def training_questions() -> tuple[Question, ...]:
+def training_questions(homework: Homework, part: Part) -> tuple[Question, ...]:
     """
-    Return the questions that train modules of the vision half: each takes seconds, and has a band instead of values.
+    Return the questions of a part that train modules: each takes seconds, and has a band instead of values.
 
-    Where right and wrong code ends is measured for itself, in tests/checks/convergence_lab.py. Of a case they are asked
-    where it names them.
+    Where right and wrong code ends is measured for itself. Of a case they are asked where it names them.
     """
-    return tuple(question for question in load_rubric().questions if question.check in _TRAININGS)
+    trains = {check.key for check in homework.answers().checks if check.trains}
+    questions = load_rubric(homework.rubric).questions
+    return tuple(each for each in questions if each.part == part.name and each.check in trains)
 
 
-def known_cases(*verdicts: Verdict) -> list[Case]:
-    """Return the cases of tests/submissions with these verdicts; none where this is no checkout."""
-    paths = [path for verdict in verdicts for path in sorted((_FOLDER / verdict.name.lower()).glob("*.yaml"))]
-    return [read_case(path) for path in paths]
+def known_cases(homework: Homework, *verdicts: Verdict) -> list[Case]:
+    """Return the cases of the homework's submissions with these verdicts, in the order of their files."""
+    folders = [homework.folder / "submissions" / verdict.name.lower() for verdict in verdicts]
+    return [read_case(homework, path) for folder in folders for path in sorted(folder.glob("*.yaml"))]
 
 
-def read_case(path: Path) -> Case:
+def read_case(homework: Homework, path: Path) -> Case:
     """
     Read a case.
 
@@ -253,24 +260,19 @@ def read_case(path: Path) -> Case:
     )
     changes = Changes(**{key: value for key, value in content.items() if key in of_changes})
     rest = {key: value for key, value in content.items() if key in of_case}
-    case = Case(path.stem, Verdict[path.parent.name.upper()], changes=changes, **rest)
-    asked = half_questions(meta=case.is_meta) + (() if case.is_meta else training_questions())
+    # The longest prefix that fits: a part without one takes the rest.
+    part = max((each for each in homework.parts if path.stem.startswith(each.cases)), key=lambda each: len(each.cases))
+    case = Case(path.stem, part, Verdict[path.parent.name.upper()], changes=changes, **rest)
+    asked = questions_of(homework, part) + training_questions(homework, part)
     known = {name for each in asked for name in (each.check, each.function)}
     unknown = {*case.loses, *case.also, *case.touches} - known
     if unknown:
         problems.append(f"there is no check or function {sorted(unknown)}")
     if bool(case.loses) is (case.verdict is Verdict.PASSED):
         problems.append("it loses something exactly where the folder is not passed")
-    if case.is_meta and any((changes.bodies, changes.edits, changes.cells_before, changes.cells_after)):
-        problems.append("bodies, edits and cells are for the vision notebook")
     if problems:
         raise StaffError(happened=f"The case {path.name} is wrong: {'; '.join(problems)}.", try_next="Mend the file.")
     return case
-
-
-def _closure(function: str) -> set[str]:
-    """Return a function with all that it builds on."""
-    return {function}.union(*(_closure(need) for need in _NEEDS[function]))
 
 
 @cache

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from grader.checks.misconceptions import CATALOGUE
-from grader.trust.cases import Changes
-from grader.trust.variants import lost_by, variant_cases
+from grader.pipeline.homework import Homework
+from grader.trust.cases import Case, Changes, known_cases, questions_of
 from grader.trust.wrong import wrong_changes
+from grader.verdicts import Verdict
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,36 @@ class RightVariant:
     loses: frozenset[str] = field(default_factory=frozenset)
 
 
-def wrong_submissions() -> list[WrongSubmission]:
-    """Return every wrong submission, in a stable order: one for each misconception, whose id is its own."""
-    abouts = {entry.id: entry.about for entry in CATALOGUE}
-    return [
-        WrongSubmission(name, abouts[name], changes, fails, name) for name, (changes, fails) in wrong_changes().items()
+def wrong_submissions(homework: Homework) -> list[WrongSubmission]:
+    """
+    Return every wrong submission: one for each misconception, whose id is its own, then those that are known cases.
+
+    Of the latter, nobody wrote down the diagnosis. Those that lose only a training are left out, as trainings are.
+    """
+    abouts = {entry.id: entry.about for entry in homework.answers().mistakes.entries}
+    known = [
+        WrongSubmission(name, abouts[name], changes, fails, name)
+        for name, (changes, fails) in wrong_changes(homework).items()
     ]
+    cases = [case for case in known_cases(homework, Verdict.FAILED, Verdict.ERROR) if not case.right]
+    of_cases = [
+        WrongSubmission(f"tests.{case.name}", case.about, case.changes, lost_by(homework, case)) for case in cases
+    ]
+    return [*known, *(each for each in of_cases if each.fails)]
 
 
-def right_variants() -> list[RightVariant]:
+def right_variants(homework: Homework) -> list[RightVariant]:
     """Return every right variant, in a stable order."""
-    return [
-        RightVariant(case.name.replace("_", "-"), case.about, case.changes, lost_by(case)) for case in variant_cases()
+    cases = [
+        *known_cases(homework, Verdict.PASSED),
+        *(case for case in known_cases(homework, Verdict.ERROR) if case.right),
     ]
+    return [
+        RightVariant(case.name.replace("_", "-"), case.about, case.changes, lost_by(homework, case)) for case in cases
+    ]
+
+
+def lost_by(homework: Homework, case: Case) -> frozenset[str]:
+    """Return the checks that a case says it loses."""
+    questions = questions_of(homework, case.part)
+    return frozenset(each.check for each in questions if case.expected(each) is not Verdict.PASSED)

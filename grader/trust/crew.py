@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from grader.pipeline.homework import Homework, load_homework
 from grader.trust.harness import Bench
 from grader.trust.interview import Interview
 
@@ -26,20 +27,22 @@ class Station:
     What one process works with; used as a context.
 
     Attributes:
+        homework: what is graded.
         bench: grades submissions, with the secret in `secret_file`.
         interview: asks single checks on the same inputs for all.
         secret_file: whoever wants other hidden inputs for the bench writes it anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, homework: Homework) -> None:
+        self.homework = homework
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Station:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self.secret_file = folder / "secret.key"
         self.secret_file.write_bytes(_INPUTS)
-        self.bench = self._stack.enter_context(Bench(secret_file=self.secret_file))
-        self.interview = Interview(self.bench.sandbox, secret=_INPUTS)
+        self.bench = self._stack.enter_context(Bench(self.homework, secret_file=self.secret_file))
+        self.interview = Interview(self.homework, self.bench.sandbox, secret=_INPUTS)
         return self
 
     def __exit__(
@@ -51,9 +54,9 @@ class Station:
 _station: Station | None = None
 
 
-def _begin() -> None:
+def _begin(package: str) -> None:
     global _station
-    _station = Station()
+    _station = Station(load_homework(package))
     _station.__enter__()
     atexit.register(_station.__exit__, None, None, None)
 
@@ -68,22 +71,25 @@ class Crew:
     One process or several; used as a context.
 
     Args:
+        homework: what is graded.
         jobs: how many; 1 works in this process.
         on_step: called with a few words when something is done.
     """
 
-    def __init__(self, jobs: int, on_step: OnStep = lambda _: None) -> None:
+    def __init__(self, homework: Homework, jobs: int, on_step: OnStep = lambda _: None) -> None:
+        self.homework = homework
         self._jobs = jobs
         self._on_step = on_step
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Crew:
         if self._jobs == 1:
-            self._station = self._stack.enter_context(Station())
+            self._station = self._stack.enter_context(Station(self.homework))
         else:
             # A fresh interpreter each: this one may have started threads, which a fork would lose.
             context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_begin)
+            package = (self.homework.package,)
+            pool = ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_begin, initargs=package)
             self._pool = self._stack.enter_context(pool)
         return self
 

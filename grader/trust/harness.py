@@ -1,7 +1,7 @@
 """
 Grade many edited solutions fast: one sandbox for all of them, and only the questions that are wanted.
 
-    with Bench() as bench:
+    with Bench(HOMEWORK) as bench:
         found = bench.grade(Changes(bodies={"restore_masked": "return kept_x"}), keep=of("restore_masked"))
         assert found["restore_masked.output"].verdict is Verdict.FAILED
 
@@ -19,10 +19,11 @@ from types import TracebackType
 
 import torch
 
+from grader.pipeline.homework import Homework
 from grader.pipeline.run import SECRET_FILE, Settings, grade_inside, open_sandbox
 from grader.rubric import Question, load_rubric
 from grader.sandbox.host import Sandbox
-from grader.trust.cases import Changes, half_questions
+from grader.trust.cases import Changes, questions_of
 from grader.verdicts import Verdict
 
 Keep = Callable[[Question], bool]
@@ -56,7 +57,7 @@ class Outcome:
 
 
 def everything(_: Question) -> bool:
-    """Keep every question of both halves, without the claims."""
+    """Keep every question of all parts, without those about saved files."""
     return True
 
 
@@ -70,11 +71,13 @@ class Bench:
     Grades changed solutions; used as a context, since its sandbox has to end.
 
     Args:
+        homework: what is graded.
         device: where student code computes: "cpu" or "cuda".
         secret_file: bytes from which hidden inputs are drawn; where it is not there, a fixed text stands in.
     """
 
-    def __init__(self, *, device: str = "cpu", secret_file: Path = SECRET_FILE) -> None:
+    def __init__(self, homework: Homework, *, device: str = "cpu", secret_file: Path = SECRET_FILE) -> None:
+        self.homework = homework
         self._device = device
         self._secret_file = secret_file
         self._stack = contextlib.ExitStack()
@@ -82,7 +85,7 @@ class Bench:
 
     def __enter__(self) -> Bench:
         torch.set_num_threads(1)
-        self.sandbox: Sandbox = self._stack.enter_context(open_sandbox(self._device))
+        self.sandbox: Sandbox = self._stack.enter_context(open_sandbox(self.homework, self._device))
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         return self
 
@@ -95,7 +98,7 @@ class Bench:
         self, changes: Changes, *, keep: Keep = everything, time_limit_s: float | None = None
     ) -> dict[str, Outcome]:
         """
-        Grade the solved homework with changes; a half of which no question is kept is not handed in.
+        Grade the solved homework with changes; a part of which no question is kept is not handed in.
 
         Args:
             changes: what is different.
@@ -105,11 +108,13 @@ class Bench:
         Returns:
             The outcome of each question by its check.
         """
-        halves = {meta: [each for each in half_questions(meta=meta) if keep(each)] for meta in (False, True)}
+        parts = self.homework.parts
+        asked = {part: [each for each in questions_of(self.homework, part) if keep(each)] for part in parts}
         self._graded += 1
         folder = self._folder / f"submission-{self._graded}"
-        changes.write(folder, vision=bool(halves[False]), metalearning=bool(halves[True]))
-        return self.grade_folder(folder, [*halves[False], *halves[True]], time_limit_s=time_limit_s)
+        changes.write(folder, [part for part in parts if asked[part]])
+        questions = [each for part in parts for each in asked[part]]
+        return self.grade_folder(folder, questions, time_limit_s=time_limit_s)
 
     def grade_folder(
         self, path: Path, questions: Iterable[Question], *, time_limit_s: float | None = None
@@ -120,7 +125,8 @@ class Bench:
             for question in questions
         )
         settings = Settings(
-            rubric=replace(load_rubric(), questions=asked),
+            homework=self.homework,
+            rubric=replace(load_rubric(self.homework.rubric), questions=asked),
             out=self._folder / "out",
             device=self._device,
             secret_file=self._secret_file,

@@ -11,7 +11,8 @@ from pathlib import Path
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.intake.report import Intake
 from grader.pipeline.ask import Asker
-from grader.pipeline.given import given_modules
+from grader.pipeline.handed_out import given_modules
+from grader.pipeline.homework import Homework
 from grader.pipeline.questions import wanted_names
 from grader.pipeline.run import survey
 from grader.sandbox.host import Sandbox
@@ -26,21 +27,23 @@ class Interview:
     Asks many submissions the same.
 
     Args:
+        homework: what is asked for.
         sandbox: where they run.
         secret: bytes from which the hidden inputs are drawn; unlike in grading, the submission has no part in them.
     """
 
-    def __init__(self, sandbox: Sandbox, *, secret: bytes) -> None:
+    def __init__(self, homework: Homework, sandbox: Sandbox, *, secret: bytes) -> None:
+        self.homework = homework
         self._sandbox = sandbox
         self.solved = self.intake(Changes())
-        self._asker = Asker(sandbox, self.solved, secret, "cpu", _MEMORY_MIB, given_modules())
+        self._asker = Asker(homework, sandbox, self.solved, secret, "cpu", _MEMORY_MIB, given_modules(homework))
         self._exams: dict[str, Exam] = {}
 
     def intake(self, changes: Changes) -> Intake:
         """Return what intake finds in the solved homework with changes."""
         with tempfile.TemporaryDirectory() as name:
-            folder = changes.write(Path(name) / "submission", vision=True, metalearning=True)
-            return survey(self._sandbox, folder, wanted_names())
+            folder = changes.write(Path(name) / "submission", self.homework.parts)
+            return survey(self._sandbox, folder, self.homework, wanted_names(self.homework.answers()))
 
     def exam(self, check: Check) -> Exam:
         """Return a check's inputs and answers, made once."""

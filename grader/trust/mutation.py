@@ -1,77 +1,40 @@
 """
 Which mutants the grader catches: each is asked the questions of its function, up to the first that it does not pass.
 
-What survives is judged by a person and written down in `mutants_judged.yaml`: equivalent mutants, which do the same
-within the contract, and those that no question asks about. Only the first do not count.
+What survives is judged by a person and written down in the homework's mutants_judged.yaml: equivalent mutants, which
+do the same within the contract, and those that no question asks about. Only the first do not count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from grader.checks.exam import Check
+from grader.contract import Function
 from grader.errors import StaffError
 from grader.intake.report import Code, Intake
-from grader.pipeline.questions import CHECKS
+from grader.pipeline.homework import Homework
 from grader.trust.interview import Interview
 from grader.trust.mutants import Mutant, find_function, mutants_of
 
-JUDGED = Path(__file__).with_name("mutants_judged.yaml")
-_COPYPASTE = "metalearning-copypaste"
-# What students write. Of part (g) the two that its question runs: its tests are not graded.
-WRITTEN: tuple[tuple[str, str], ...] = (
-    *(
-        ("vision", function)
-        for function in (
-            "patchify",
-            "unpatchify",
-            "random_masking",
-            "restore_masked",
-            "ClassificationViT.forward",
-            "MaskedAutoEncoder.forward_encoder",
-            "MaskedAutoEncoder.forward_decoder",
-            "MaskedAutoEncoder.forward_encoder_representation",
-            "ClassificationMAE.forward",
-        )
-    ),
-    *(
-        ("metalearning", function)
-        for function in (
-            "min_norm_solution",
-            "aliased_coefficients",
-            "expected_test_error",
-            "expected_test_error_gradient",
-            "descend_feature_weights",
-            "meta_update_classification",
-            "test_classification",
-            "test_oracle_classification",
-            "test_zero_classification",
-            "meta_learning_classification",
-        )
-    ),
-    (_COPYPASTE, "meta_update_classification"),
-    (_COPYPASTE, "meta_learning_classification"),
-)
 _CHEAP_FIRST = ("behaviour", "generality", "output", "gradient", "convergence")
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A mutant, and the part of the homework that its function is in."""
+    """A mutant, and the contract's description of its function."""
 
-    part: str
+    subject: Function
     mutant: Mutant
 
     @property
     def id(self) -> str:
-        """What it is known by: its function, with (g) for the copied one, and the lines that change."""
-        copied = "(g) " if self.part == _COPYPASTE else ""
-        return f"{copied}{self.mutant.function}: {self.mutant.diff}"
+        """What it is known by: its function, with the group of code where another one has that name, and its lines."""
+        return f"{self.subject.label}: {self.mutant.diff}"
 
 
 @dataclass(frozen=True)
@@ -144,14 +107,15 @@ class Score:
         return fate.placed.id in self.judgements.equivalent
 
 
-def read_judgements(path: Path = JUDGED) -> Judgements:
+def read_judgements(homework: Homework) -> Judgements:
     """
     Read the survivors that were judged.
 
     Raises:
         StaffError: an entry has no reason, or a mutant stands there twice.
     """
-    content: dict[str, list[dict[str, Any]]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path = homework.folder / "mutants_judged.yaml"
+    content: dict[str, list[dict[str, Any]]] = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
     found: dict[str, dict[str, str]] = {"equivalent": {}, "unasked": {}, "not_mutated": {}}
     for kind, entries in content.items():
         for entry in entries:
@@ -165,13 +129,13 @@ def read_judgements(path: Path = JUDGED) -> Judgements:
     return Judgements(found["equivalent"], found["unasked"], found["not_mutated"])
 
 
-def mutants_in(intake: Intake, written: Iterable[tuple[str, str]] = WRITTEN) -> list[Placed]:
-    """Return the mutants of functions, given by part and name, of a submission, but for lines that nothing grades."""
-    not_mutated = read_judgements().not_mutated
+def mutants_in(homework: Homework, intake: Intake, functions: Iterable[Function]) -> list[Placed]:
+    """Return the mutants of functions of a submission, but for lines that nothing grades."""
+    not_mutated = read_judgements(homework).not_mutated
     return [
-        Placed(part, mutant)
-        for part, function in written
-        for mutant in mutants_of(_cell_with(intake.parts[part], function), function)
+        Placed(function, mutant)
+        for function in functions
+        for mutant in mutants_of(_cell_with(intake.parts[function.part], function.name), function.name)
         if mutant.before not in not_mutated
     ]
 
@@ -179,7 +143,7 @@ def mutants_in(intake: Intake, written: Iterable[tuple[str, str]] = WRITTEN) -> 
 def fate_of(placed: Placed, interview: Interview) -> Fate:
     """Ask a mutant its function's questions up to the first that it does not pass."""
     intake = with_mutant(interview.solved, placed)
-    for check in checks_of(placed.part, placed.mutant.function):
+    for check in checks_of(interview.homework, placed.subject):
         answers = interview.answers(intake, check)
         if answers is None:
             return Fate(placed, check.key, died=True)
@@ -188,12 +152,13 @@ def fate_of(placed: Placed, interview: Interview) -> Fate:
     return Fate(placed)
 
 
-def checks_of(part: str, function: str) -> list[Check]:
-    """Return the checks that judge a function of a part, the quick ones first."""
-    if part == _COPYPASTE:
-        return [check for check in CHECKS.values() if check.part == part]
-    checks = [check for check in CHECKS.values() if check.part == part and check.function == function]
-    return sorted(checks, key=lambda check: _CHEAP_FIRST.index(check.aspect))
+def checks_of(homework: Homework, function: Function) -> list[Check]:
+    """Return the checks that a change of a function can be caught by, the quick ones first."""
+    checks = homework.answers().checks
+    found = [check for check in checks if check.subject == function]
+    # A function that no question is about is there for others of its code that are.
+    found = found or [check for check in checks if check.part == function.part]
+    return sorted(found, key=lambda check: _CHEAP_FIRST.index(check.aspect))
 
 
 def _cell_with(code: Code, function: str) -> str:
@@ -202,9 +167,9 @@ def _cell_with(code: Code, function: str) -> str:
 
 def with_mutant(intake: Intake, placed: Placed) -> Intake:
     """Return the intake with the mutant's text wherever the original stands: in its cell, and in a module of it."""
-    original = _cell_with(intake.parts[placed.part], placed.mutant.function)
+    original = _cell_with(intake.parts[placed.subject.part], placed.mutant.function)
     changed = placed.mutant.source
-    code = intake.parts[placed.part]
+    code = intake.parts[placed.subject.part]
     cells = tuple(replace(cell, source=changed) if cell.source == original else cell for cell in code.cells)
     modules = {name: changed if text == original else text for name, text in intake.modules.items()}
-    return replace(intake, parts={**intake.parts, placed.part: replace(code, cells=cells)}, modules=modules)
+    return replace(intake, parts={**intake.parts, placed.subject.part: replace(code, cells=cells)}, modules=modules)

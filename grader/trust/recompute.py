@@ -6,9 +6,8 @@ threads, order of summation, kernel, device. What they differ by is what right s
 from __future__ import annotations
 
 import contextlib
-import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -19,30 +18,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grader.checks.exam import Case, CaseAnswer, Check, Exam
-from grader.checks.misconceptions.calls import build_module
+from grader.checks.reference import Reference, gradients_of, split_cotangents
 from grader.checks.tensors import to_arrays, to_tensors
-from reference.vision.autoencoder import MaskedAutoEncoder
-from reference.vision.classifier import ClassificationMAE
-from reference.vision.masking import random_masking, restore_masked
-from reference.vision.patches import patchify, unpatchify
-from reference.vision.vit import ClassificationViT
-
-_MASKED = ("mask", "ids_restore")
-# The reference's vision functions, and the names of what they return.
-RECOMPUTED: Mapping[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
-    "patchify": (patchify, ("patches",)),
-    "unpatchify": (unpatchify, ("images",)),
-    "random_masking": (random_masking, ("kept", *_MASKED)),
-    "restore_masked": (restore_masked, ("x",)),
-    "ClassificationViT.forward": (ClassificationViT.forward, ("logits",)),
-    "MaskedAutoEncoder.forward_encoder": (MaskedAutoEncoder.forward_encoder, ("embeddings", *_MASKED)),
-    "MaskedAutoEncoder.forward_decoder": (MaskedAutoEncoder.forward_decoder, ("patches",)),
-    "MaskedAutoEncoder.forward_encoder_representation": (
-        MaskedAutoEncoder.forward_encoder_representation,
-        ("embeddings",),
-    ),
-    "ClassificationMAE.forward": (ClassificationMAE.forward, ("logits",)),
-}
+from grader.contract import Function
+from grader.wire import Arrays
 
 
 @dataclass(frozen=True)
@@ -140,41 +119,41 @@ def conditions() -> list[Condition]:
     return found
 
 
-def recompute(check: Check, exam: Exam, condition: Condition) -> list[CaseAnswer]:
-    """Return what the reference gives for every case of a vision check under a condition."""
-    function, outputs = RECOMPUTED[check.function]
-    module = build_module(check.function, exam)
+def can_be_recomputed(check: Check, reference: Reference) -> bool:
+    """Return whether the reference answers a check by one call of a function of tensors, and nothing else."""
+    function = check.subject
+    return function.arrays == "torch" and bool(function.takes) and function.name in reference.functions
+
+
+def recompute(reference: Reference, check: Check, exam: Exam, condition: Condition) -> list[CaseAnswer]:
+    """Return what the reference gives for every case of a check under a condition."""
+    module = reference.module_of(check.subject, exam)
     if module is not None:
         module.to(device=condition.device, dtype=condition.dtype).train(not condition.evaluating)
-    return [CaseAnswer(_answer(function, outputs, module, case, exam, condition)) for case in exam.cases]
+    implementation = reference.functions[check.function]
+    return [CaseAnswer(_answer(check.subject, implementation, module, case, exam, condition)) for case in exam.cases]
 
 
 def _answer(
-    function: Callable[..., Any],
-    names: Sequence[str],
+    function: Function,
+    implementation: Callable[..., Any],
     module: nn.Module | None,
     case: Case,
     exam: Exam,
     condition: Condition,
-) -> dict[str, Any]:
+) -> Arrays:
     """Compute one case: the outputs and, where its inputs have cotangents, the gradients of Σ outputs · cotangents."""
-    tensors = {name: _placed(tensor, condition) for name, tensor in to_tensors(case.inputs).items()}
-    cotangents = {name.partition("/")[2]: tensors.pop(name) for name in list(tensors) if name.startswith("cotangent/")}
+    tensors, cotangents = (_placed(arrays, condition) for arrays in split_cotangents(case.inputs))
     given = {**exam.settings, **tensors}
-    parameters = [name for name in inspect.signature(function).parameters if name in given]
     targets = {name: tensor.requires_grad_() for name, tensor in tensors.items() if tensor.is_floating_point()}
     if module is not None:
         targets |= dict(module.named_parameters())
     with condition.around():
         with torch.set_grad_enabled(bool(cotangents)):
-            returned = _call(function, module, [given[name] for name in parameters], condition)
-        outputs = dict(zip(names, returned, strict=True))
-        if not cotangents:
-            return dict(to_arrays(outputs))
-        total = torch.stack([(outputs[name] * cotangents[name]).sum() for name in cotangents]).sum()
-        found = torch.autograd.grad(total, list(targets.values()), allow_unused=True)
-    gradients = {f"gradient/{name}": slope for name, slope in zip(targets, found, strict=True) if slope is not None}
-    return dict(to_arrays({**outputs, **gradients}))
+            arguments = [given[name] for name in function.takes if name in given]
+            returned = _call(implementation, module, arguments, condition)
+        outputs = dict(zip(function.outputs, returned, strict=True))
+        return to_arrays({**outputs, **gradients_of(outputs, cotangents, targets)})
 
 
 def _call(
@@ -195,5 +174,8 @@ def _as_tuple(value: Any) -> tuple[Tensor, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _placed(tensor: Tensor, condition: Condition) -> Tensor:
-    return tensor.to(condition.device, condition.dtype if tensor.is_floating_point() else None)
+def _placed(arrays: Arrays, condition: Condition) -> dict[str, Tensor]:
+    return {
+        name: tensor.to(condition.device, condition.dtype if tensor.is_floating_point() else None)
+        for name, tensor in to_tensors(arrays).items()
+    }

@@ -6,23 +6,16 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from grader.pipeline.questions import CHECKS
+from grader.pipeline.homework import Homework
+from grader.release.workshop import workshop_of
 from grader.rubric import Question
-from grader.trust.cases import Case, Changes, half_questions, known_cases
+from grader.trust.cases import Changes, parts_of, questions_of
 from grader.trust.catalogue import RightVariant, WrongSubmission, right_variants, wrong_submissions
 from grader.trust.crew import Station
-from grader.trust.harness import Keep, Outcome, everything
+from grader.trust.harness import Keep, Outcome
 from grader.trust.interview import Interview
 from grader.trust.mutation import Fate, Placed, fate_of, mutants_in
 from grader.verdicts import Verdict
-
-# A whole run on points of the submission's own drawing: the one question with chance in it, asked with the others.
-_REPEATED = (
-    "own-transformer",
-    "meta-leaking-backward",
-    "random_masking.mask-inverted",
-    "meta_learning_classification.first-order",
-)
 
 
 @dataclass(frozen=True)
@@ -91,28 +84,6 @@ class Repeats:
     flips: tuple[str, ...]
 
 
-def all_wrong() -> list[WrongSubmission]:
-    """
-    Return the wrong submissions of the catalogue, then those of the tests, whose diagnosis nobody wrote down.
-
-    Those that lose only a training are left out, as trainings are.
-    """
-    of_tests = map(_as_wrong, known_cases(Verdict.FAILED, Verdict.ERROR))
-    return [*wrong_submissions(), *(each for each in of_tests if each.fails)]
-
-
-def all_right() -> list[RightVariant]:
-    """Return the right variants of the catalogue, then those of the tests."""
-    cases = known_cases(Verdict.PASSED)
-    return [*right_variants(), *(RightVariant(f"tests.{case.name}", case.about, case.changes) for case in cases)]
-
-
-def _as_wrong(case: Case) -> WrongSubmission:
-    questions = half_questions(meta=case.is_meta)
-    fails = frozenset(each.check for each in questions if case.expected(each) is not Verdict.PASSED)
-    return WrongSubmission(f"tests.{case.name}", case.about, case.changes, fails)
-
-
 def one_of_each_function(wrong: Iterable[WrongSubmission]) -> list[WrongSubmission]:
     """Return one wrong submission for each function that any fails at, if possible one whose diagnosis is known."""
     chosen: dict[str, WrongSubmission] = {}
@@ -142,7 +113,8 @@ def find_fate(station: Station, placed: Placed) -> Fate:
 
 def list_mutants(station: Station, _: None) -> list[Placed]:
     """Return every mutant of the solved homework."""
-    return mutants_in(station.interview.solved)
+    written = [each for each in station.homework.contract if each.written]
+    return mutants_in(station.homework, station.interview.solved, written)
 
 
 @dataclass(frozen=True)
@@ -159,7 +131,7 @@ def repeat(station: Station, repetition: Repetition) -> dict[str, Verdict]:
     before = station.secret_file.read_bytes()
     station.secret_file.write_bytes(hashlib.sha256(str(repetition.number).encode()).digest())
     try:
-        outcomes = station.bench.grade(repetition.changes, keep=_halves_changed(repetition.changes))
+        outcomes = station.bench.grade(repetition.changes, keep=_parts_changed(station.homework, repetition.changes))
     finally:
         station.secret_file.write_bytes(before)
     return {check: outcome.verdict for check, outcome in outcomes.items()}
@@ -176,11 +148,11 @@ def count_flips(repetitions: Sequence[Repetition], found: Sequence[Mapping[str, 
     return Repeats(names, len(repetitions) // len(names), sum(map(len, found)), flips)
 
 
-def repeated_submissions() -> dict[str, Changes]:
-    """Return what is graded again and again: the solved homework, right and wrong ones of both halves."""
-    known = {wrong.id: wrong.changes for wrong in wrong_submissions()}
-    known |= {right.id: right.changes for right in right_variants()}
-    return {"solved": Changes(), **{name: known[name] for name in _REPEATED}}
+def repeated_submissions(homework: Homework) -> dict[str, Changes]:
+    """Return what is graded again and again: the solved homework, and of each part a right and a wrong submission."""
+    known = {wrong.id: wrong.changes for wrong in wrong_submissions(homework)}
+    known |= {right.id: right.changes for right in right_variants(homework)}
+    return {"solved": Changes(), **{name: known[name] for name in workshop_of(homework).repeated}}
 
 
 def _lost(outcomes: Mapping[str, Outcome]) -> tuple[str, ...]:
@@ -190,21 +162,15 @@ def _lost(outcomes: Mapping[str, Outcome]) -> tuple[str, ...]:
 def _affected(interview: Interview, changes: Changes) -> Keep:
     """Keep the questions that run anything changed, and those that run nothing but look at the files."""
     intake = interview.intake(changes)
-    new = {key for key, check in CHECKS.items() if interview.is_new(intake, check)}
-    changed = _halves_changed(changes)
-    return lambda question: question.check in new or (question.check not in CHECKS and changed(question))
+    answers = interview.homework.answers()
+    new = {check.key for check in answers.checks if interview.is_new(intake, check)}
+    changed = _parts_changed(interview.homework, changes)
+    return lambda question: question.check in new or (question.check in answers.inspected and changed(question))
 
 
-def _halves_changed(changes: Changes) -> Keep:
-    """Keep the questions of the halves that are changed; of both where nothing is."""
-    vision = any((changes.bodies, changes.edits, changes.cells_before, changes.cells_after))
-    meta = any((changes.modules, changes.notebooks, changes.moved, changes.as_handed_out, changes.without))
-    meta = meta or any((changes.not_run, changes.no_figures))
-    return _in([False] * vision + [True] * meta) if vision or meta else everything
-
-
-def _in(halves: Sequence[bool]) -> Keep:
-    kept = {question.check for meta in halves for question in half_questions(meta=meta)}
+def _parts_changed(homework: Homework, changes: Changes) -> Keep:
+    """Keep the questions of the parts that are changed; of all where nothing is."""
+    kept = {each.check for part in parts_of(homework, changes) for each in questions_of(homework, part)}
 
     def keep(question: Question) -> bool:
         return question.check in kept

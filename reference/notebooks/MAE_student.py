@@ -11,8 +11,8 @@
 #
 # - Part 1 asks for nine pieces of code. Each has a docstring that says exactly what goes in and what comes out.
 #   Write your code where it says `raise NotImplementedError(...)`, and keep all names and arguments.
-# - After each piece comes a self-check on small public inputs. It needs `public_vectors.pt` beside this notebook
-#   (on Colab: in the folder that the notebook runs in) and no GPU. It says in words what differs.
+# - After each piece comes a self-check on small public inputs. It needs `self_check.py` and
+#   `public_vectors.pt` beside this notebook and no GPU. It says in words what differs.
 # - Part 2 trains. It needs a GPU and less than an hour. Use one on Colab (Runtime → Change runtime type), or your own.
 # - The last cells write `hw4_submission.zip`, which you hand in.
 #
@@ -29,77 +29,12 @@ from torch import nn
 # %% [markdown]
 # ## The self-check
 #
-# You need not change anything here. `self_check` runs your code on the public inputs and compares what it returns
-# with the right answer, as the grader does and in the same words: first type and shape, then whether all numbers are
-# finite, then the size of the difference relative to the size of the answer. It also keeps your results in `output`,
-# which the last cell saves.
+# `self_check` runs your code on the public inputs and compares what it returns with the right answer, in the grader's
+# words. It also keeps your results in `output`, which the last cell saves. Its code lies in `self_check.py`; you need not
+# look at it.
 
 # %%
-from dataclasses import dataclass
-
-import numpy as np
-
-Array = np.ndarray
-
-# %% include="grader.checks.compare:compare,right_already" closure=true
-
-# %%
-vectors_path = "public_vectors.pt"
-public_vectors = torch.load(vectors_path, weights_only=True)
-output = {}
-
-# Correct solutions differ by less than 1e-6 (rounding), the mistakes we know by more than 5e-3.
-check_tolerance = Tolerance(1e-4)
-exact_tolerances = {"mask": Tolerance(0.0, kind="mask"), "ids_restore": Tolerance(0.0, kind="index")}
-
-
-nothing_returned = "it is not implemented yet, or its result is not returned."
-
-
-def describe_difference(name, student, expected):
-    """Return what is wrong with a returned value in one or two sentences, or an empty text if it is right."""
-    if isinstance(student, torch.Tensor):
-        student = student.detach().cpu().numpy()
-    if not isinstance(student, (np.ndarray, np.generic, bool, int, float)):
-        return f"`{name}`: a tensor expected, but got `{type(student).__name__}`."
-    return compare(np.asarray(student), expected.numpy(), exact_tolerances.get(name, check_tolerance), name=name)
-
-
-def describe_stub(key, error):
-    """Return a sentence about a function that raised NotImplementedError, or called one that did."""
-    function, _, ending = str(error).partition(" ")
-    if ending != "is not implemented yet":
-        return f"Your code raised `NotImplementedError: {error}`."
-    inner = function.rpartition(".")[2]
-    calls = "" if inner in (key.rpartition(".")[2], "forward") else f"`{inner}`, which "
-    return f"{calls}`{key}`{' calls,' if calls else ''} is not implemented yet."
-
-
-def self_check(key, run):
-    """Call run(inputs, settings) with the public inputs of a function, keep the result and print a verdict."""
-    entry = public_vectors[key]
-    expected = entry["expected"]
-    try:
-        returned = run(entry["inputs"], entry["settings"])
-    except NotImplementedError as error:
-        print(f"{key}: not checked. {describe_stub(key, error)}")
-        return
-    values = returned if isinstance(returned, (tuple, list)) and len(expected) > 1 else (returned,)
-    if returned is None:
-        problems = [f"`{key}` returned nothing that could be graded: {nothing_returned}"]
-    elif len(values) != len(expected):
-        got = f"{len(values)} values" if isinstance(returned, (tuple, list)) else f"one `{type(returned).__name__}`"
-        problems = [f"`{key}`: {len(expected)} values expected, but got {got}."]
-    else:
-        found = {name: describe_difference(name, value, expected[name]) for name, value in zip(expected, values)}
-        problems = [problem for problem in found.values() if problem]
-        if problems:
-            problems += right_already(tuple(f"`{name}`" for name, problem in found.items() if not problem))
-        if all(isinstance(value, torch.Tensor) for value in values):
-            saved = tuple(value.detach().cpu() for value in values)
-            output[key] = saved if len(saved) > 1 else saved[0]
-    print(f"{key}: " + (" ".join(problems) or "correct on the public inputs."))
-
+from self_check import missing_results, output, public_state, self_check
 
 # %% [markdown]
 # # Part 1: the code
@@ -143,7 +78,7 @@ self_check("unpatchify", lambda inputs, settings: unpatchify(inputs["patches"], 
 def run_vit(inputs, settings):
     """Apply the student's ViT with the public parameters."""
     vit = ClassificationViT(**settings)
-    vit.load_state_dict(public_vectors["ClassificationViT.forward"]["state"])
+    vit.load_state_dict(public_state("ClassificationViT.forward"))
     return vit(inputs["images"])
 
 
@@ -201,14 +136,14 @@ self_check("restore_masked", run_restore_masked)
 
 # %% include="reference.vision.autoencoder:MaskedAutoEncoder" write="MaskedAutoEncoder.forward_encoder, MaskedAutoEncoder.forward_decoder, MaskedAutoEncoder.forward_encoder_representation"
 
-# %% include="grader.release.vectors:build_autoencoder"
+# %% include="homework.release.vectors:build_autoencoder"
 
 
 # %%
 def public_autoencoder(key, settings):
     """Build the student's autoencoder with the public parameters of a check."""
     mae = build_autoencoder(settings)
-    mae.load_state_dict(public_vectors[key]["state"])
+    mae.load_state_dict(public_state(key))
     return mae
 
 
@@ -248,7 +183,7 @@ def run_classifier(inputs, settings):
     """Classify the public images with the student's autoencoder and head."""
     settings = dict(settings)
     classifier = ClassificationMAE(mae=build_autoencoder(settings.pop("mae")), **settings)
-    classifier.load_state_dict(public_vectors["ClassificationMAE.forward"]["state"])
+    classifier.load_state_dict(public_state("ClassificationMAE.forward"))
     return classifier(inputs["images"])
 
 
@@ -384,11 +319,10 @@ print(f"fine-tuned: test accuracy {output['mae_finetune_acc']:.3f}")
 import zipfile
 from pathlib import Path
 
-# %% include="grader.release.handin:EXPECTED_NOTEBOOKS,EXPECTED_MODULES,EXPECTED_RESULTS,pack_submission"
+# %% include="homework.release.handin:EXPECTED_NOTEBOOKS,EXPECTED_MODULES,EXPECTED_RESULTS,pack_submission"
 
 # %%
 torch.save({"output": output}, "autograder.pt")
-for key in [*public_vectors, "vit_acc", "mae_linear_acc", "mae_finetune_acc"]:
-    if key not in output:
-        print(f"Missing in autograder.pt: {key}. Run the cell that computes it.")
+for key in missing_results():
+    print(f"Missing in autograder.pt: {key}. Run the cell that computes it.")
 pack_submission(Path("."))

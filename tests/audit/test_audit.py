@@ -18,8 +18,9 @@ from grader.audit.record import CellRecord, NotebookRecord
 from grader.audit.report import SCHEMA, as_json, as_markdown, write_audit
 from grader.audit.run import Audit, Settings, audit_submission
 from grader.release.notebooks import notebook_bytes, solved_notebook
-from grader.release.submissions import write_solved_submission
 from grader.sandbox import landlock
+from homework.homework import HOMEWORK
+from homework.release.submissions import write_solved_submission
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
@@ -45,7 +46,7 @@ HONEST = [
     ("print(0.71)", "0.13\n"),
 ]
 ATTEMPTS = {
-    "read the grader": "open('{root}/grader/rubric.yaml').read()",
+    "read the grader": "open('{root}/homework/rubric.yaml').read()",
     "read the reference": "open('{root}/reference/vision/patches.py').read()",
     "read the password file": "open('/etc/passwd').read()",
     "read another process": "open('/proc/{parent}/environ', 'rb').read()",
@@ -110,7 +111,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
     places = {"root": ROOT, "parent": os.getpid()}
     hostile = [(f"import os, socket\n{code.format(**places)}", "done\n") for code in ATTEMPTS.values()]
     write_notebook(folder / "hostile.ipynb", [*hostile, (DAEMON, "")])
-    return audit_submission(folder, Settings(cell_limit_s=2.0, budget_s=60.0))
+    return audit_submission(folder, Settings(HOMEWORK, cell_limit_s=2.0, budget_s=60.0))
 
 
 def test_a_cell_that_loops_for_ever_costs_its_own_limit_only(audit: Audit) -> None:
@@ -197,7 +198,7 @@ def test_the_report_is_written_by_its_schema(audit: Audit, tmp_path: Path) -> No
 def test_the_time_for_all_cells_is_bounded(tmp_path: Path) -> None:
     """What is left when the time is used up is listed as not begun."""
     write_notebook(tmp_path / "slow.ipynb", [("while True: pass", ""), ("print(1)", "1\n"), ("print(2)", "2\n")])
-    audit = audit_submission(tmp_path, Settings(cell_limit_s=30.0, budget_s=8.0))
+    audit = audit_submission(tmp_path, Settings(HOMEWORK, cell_limit_s=30.0, budget_s=8.0))
 
     cells = cells_of(audit, "slow.ipynb")
     assert [cell.status for cell in cells.values()] == ["TIMEOUT", "OUT_OF_BUDGET", "OUT_OF_BUDGET"]
@@ -210,7 +211,8 @@ def test_the_time_for_all_cells_is_bounded(tmp_path: Path) -> None:
 def test_the_solved_homework_agrees_with_itself(tmp_path: Path) -> None:
     """The whole solved homework is executed on stand-in images; what can be compared is the same."""
     audit = audit_submission(
-        write_solved_submission(tmp_path / "solved.zip"), Settings(cell_limit_s=240.0, budget_s=1500.0, threads=2)
+        write_solved_submission(tmp_path / "solved.zip"),
+        Settings(HOMEWORK, cell_limit_s=240.0, budget_s=1500.0, threads=2),
     )
 
     assert audit.notebooks[0].name == "MAE_student.ipynb"
@@ -229,7 +231,7 @@ def test_a_claimed_accuracy_is_held_against_a_shortened_training(tmp_path: Path)
     printed = nbformat.v4.new_output("stream", name="stdout", text="vision transformer: test accuracy 0.712\n")
     cell.execution_count, cell.outputs = 27, [printed]
     (tmp_path / "MAE_student.ipynb").write_bytes(notebook_bytes(notebook))
-    audit = audit_submission(tmp_path, Settings(cell_limit_s=240.0, budget_s=1500.0, threads=2))
+    audit = audit_submission(tmp_path, Settings(HOMEWORK, cell_limit_s=240.0, budget_s=1500.0, threads=2))
 
     (found,) = [each for each in audit.notebooks[0].cells if each.then]
     assert found.then == "vision transformer: test accuracy 0.712"

@@ -15,8 +15,11 @@ from grader.audit.findings import LOOK, NOTE, findings_of
 from grader.audit.record import MalformedAnswer, NotebookRecord, read_plan, read_progress, read_records
 from grader.audit.report import as_markdown
 from grader.audit.run import Audit, SavedValue, Settings, compare_key
+from grader.checks.compare import Calibration
+from homework.homework import HOMEWORK
 
-SETTINGS = Settings(epochs=1)
+SETTINGS = Settings(HOMEWORK, epochs=1)
+TOLERANCE = Calibration(HOMEWORK.calibration).widest_tolerance()
 
 
 def stream(text: str) -> dict[str, Any]:
@@ -152,13 +155,13 @@ def test_saved_values_are_compared_key_by_key(then: list[float] | None, now: lis
     """Values are compared as the grader compares."""
     one, other = (None if values is None else [np.array(values)] for values in (then, now))
 
-    assert compare_key("patchify", one, other, reduced=True).verdict == verdict
+    assert compare_key("patchify", one, other, TOLERANCE, reduced=True).verdict == verdict
 
 
 def test_trained_values_are_compared_only_where_nothing_was_cut() -> None:
     """Accuracies of a shortened training say nothing about those of the whole one."""
     then, now = [np.array(0.71)], [np.array(0.13)]
-    cut, whole = compare_key("vit_acc", then, now, reduced=True), compare_key("vit_acc", then, now, reduced=False)
+    cut, whole = (compare_key("vit_acc", then, now, TOLERANCE, reduced=each) for each in (True, False))
 
     assert cut == SavedValue("vit_acc", "not comparable", "0.710 when it was handed in, 0.130 now.")
     assert whole.verdict == "differs"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 from grader.trust.cases import Changes, known_cases
-from grader.trust.variants import variant_cases
 from grader.verdicts import Verdict
+from homework.homework import HOMEWORK
 from tests.checks.convergence_lab import definitions
+from tests.known import vision_notebook
 
 VIT, MAE, CLASSIFIER = "ClassificationViT.forward", "MaskedAutoEncoder.forward", "ClassificationMAE.forward"
 Functions = dict[str, list[str]]
@@ -114,21 +115,21 @@ _AS_GOOD_BY_VALUES = {"always_detached", "never_detached", "frozen_masked_tokens
 @cache
 def solved() -> tuple[str, ...]:
     """Return the definitions of the solved notebook."""
-    return tuple(definitions(Changes().vision_notebook()))
+    return tuple(definitions(vision_notebook(Changes())))
 
 
 def wrong(name: str) -> list[str]:
     """Return the definitions of the solved notebook with one wrong function body."""
     _, function, body = WRONG_BODIES[name]
-    return definitions(Changes(bodies={function: body}).vision_notebook())
+    return definitions(vision_notebook(Changes(bodies={function: body})))
 
 
 def right_variants() -> dict[str, Functions]:
     """Return what is trained with which code, for each right variant and the reference."""
     variants = {"reference": {function: list(solved()) for function in (VIT, MAE, CLASSIFIER)}}
-    changes = {case.name: case.changes for case in (*known_cases(Verdict.PASSED), *variant_cases())}
+    changes = {case.name: case.changes for case in known_cases(HOMEWORK, Verdict.PASSED)}
     for name, functions in _RIGHT.items():
-        cells = definitions(changes[name].vision_notebook())
+        cells = definitions(vision_notebook(changes[name]))
         variants[name] = dict.fromkeys(functions, cells)
     return variants
 

@@ -23,11 +23,12 @@ from typing import Any
 
 import torch
 
-from grader.checks import convergence
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.probes.task import ANSWER, probe
 from grader.verdicts import Evidence
 from grader.wire import Message
+from homework.checks import convergence
+from homework.probes import PROBES
 
 CHECKS = {check.function: check for check in convergence.CONVERGENCE_CHECKS}
 MEASURES = {
@@ -71,7 +72,7 @@ def train(check: Check, exam: Exam, cells: Sequence[str]) -> Message:
     finders = list(sys.meta_path)
     try:
         with near, far:
-            return probe(Message("probe", meta, arrays), near)
+            return probe(PROBES, Message("probe", meta, arrays), near)
     finally:
         sys.meta_path[:] = finders
 
@@ -105,7 +106,7 @@ def _value(name: str, exam: Exam, answer: CaseAnswer) -> float:
     assert not isinstance(weights, Evidence), weights
     if name == "autoencoder":
         return convergence.reconstruction_share(exam, weights)
-    return convergence.accuracy_of(convergence.build(name, exam), exam, weights)
+    return convergence.accuracy_of(convergence.build(name, exam.settings), exam, weights)
 
 
 def table(right: Sequence[dict[str, Any]], wrong: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -213,7 +214,9 @@ def main() -> None:
         convergence.BANDS_FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     else:
         _write_lines(
-            arguments.files[0], wrong_variants() if arguments.wrong else right_variants(), range(*arguments.seeds)
+            arguments.files[0],
+            wrong_variants() if arguments.wrong else right_variants(),
+            range(*arguments.seeds),
         )
 
 

@@ -11,13 +11,13 @@ from grader.checks.compare import (
     INDEX,
     MASK,
     Tolerance,
-    calibrated,
     compare,
     compare_form,
     error_of,
     off_by,
     relative_error,
 )
+from homework.checks.reference import CALIBRATION
 
 Array = np.ndarray[Any, np.dtype[Any]]
 VALUES = Tolerance(1e-4)
@@ -217,6 +217,6 @@ def test_an_error_is_what_compare_holds_against_the_tolerance() -> None:
 def test_what_was_never_measured_has_no_tolerance() -> None:
     """An unknown check or output is an error that says what to do, and not some number."""
     with pytest.raises(LookupError, match="python -m grader calibrate"):
-        calibrated("patchify.output", "images")
+        CALIBRATION.tolerance("patchify.output", "images")
     with pytest.raises(LookupError, match=r"`x` of no\.such"):
-        calibrated("no.such", "x")
+        CALIBRATION.tolerance("no.such", "x")

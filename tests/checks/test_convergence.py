@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
-from grader.checks import convergence
 from grader.checks.exam import CaseAnswer, Exam
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Arrays
+from homework.checks import convergence
 from tests.checks.convergence_code import CLASSIFIER, MAE, VIT, WRONG_BODIES, right_variants, solved, wrong
-from tests.checks.convergence_lab import CHECKS, judge
+from tests.checks.convergence_lab import CHECKS, answer_of, judge, train
 
 TABLE = json.loads(convergence.BANDS_FILE.read_text(encoding="utf-8"))["measures"]
 
@@ -111,8 +112,8 @@ def test_weights_that_never_moved_are_named() -> None:
 
 
 @pytest.mark.parametrize("kind", ["other start", "noise", "huge"])
-def test_someone_elses_weights_earn_what_they_do(kind: str) -> None:
-    """Weights of another start, noise and numbers near the end of float32 are over the limit."""
+def test_someone_elses_weights_are_out_of_reach(kind: str) -> None:
+    """Weights of another start, noise and numbers near the end of float32 cannot be where the steps lead."""
     exam = exam_of(MAE)
     other = {
         "other start": exam_of(MAE, seed=9).state,
@@ -122,7 +123,57 @@ def test_someone_elses_weights_earn_what_they_do(kind: str) -> None:
 
     evidence = judged(MAE, exam, sent("autoencoder", other))
     assert evidence.verdict is Verdict.FAILED
-    assert "times that of painting every patch with the mean" in evidence.findings[-1]
+    assert "is further from where it was than 60 steps of the optimizer can bring it" in evidence.findings[-1]
+
+
+def test_weights_within_reach_earn_what_they_do() -> None:
+    """Noise that is no larger than the steps is over the limit on unseen images."""
+    exam = exam_of(MAE)
+    noise = np.random.default_rng(0)
+    near = {name: array + 0.01 * noise.normal(size=array.shape) for name, array in exam.state.items()}
+
+    assert (
+        "times that of painting every patch with the mean" in judged(MAE, exam, sent("autoencoder", near)).findings[-1]
+    )
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[Exam, Arrays]:
+    """Return an exam of the ViT and what right code brings home."""
+    torch.set_num_threads(1)
+    exam = exam_of(VIT, seed=4)
+    return exam, answer_of(train(CHECKS[VIT], exam, solved())).arrays
+
+
+def _without(arrays: Arrays, part: str) -> Arrays:
+    return {name: array for name, array in arrays.items() if part not in name}
+
+
+def _noise_for(arrays: Arrays, part: str) -> Arrays:
+    noise = np.random.default_rng(0)
+    return {n: noise.normal(size=a.shape) if part in n and "output_head" not in n else a for n, a in arrays.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda arrays: arrays, None),
+        (lambda arrays: _without(arrays, "/gradient/"), "the gradients that your code gave are not those"),
+        (lambda arrays: _noise_for(arrays, "/gradient/"), "the gradients that your code gave are not those"),
+        (lambda arrays: _without(arrays, "/weights/"), "`cls_token` did not come back."),
+        (lambda arrays: _noise_for(arrays, "/weights/"), "is further from where it was than"),
+    ],
+    ids=["right", "no gradients", "gradients of other code", "no steps", "steps out of reach"],
+)
+def test_good_weights_count_only_with_the_steps_that_led_to_them(
+    trained: tuple[Exam, Arrays], change: Callable[[Arrays], Arrays], said: str | None
+) -> None:
+    """Good weights earn nothing where the code gave none of the gradients on the way, but for the head's."""
+    exam, arrays = trained
+    evidence = judged(VIT, exam, change(dict(arrays)))
+
+    assert evidence.passed is (said is None)
+    assert (said or "") in " ".join(evidence.findings)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from grader.checks.compare import MASK, Tolerance, right_already
+from grader.checks.compare import Calibration, Tolerance, right_already
 from grader.checks.exam import Case, CaseAnswer, Check, Exam
 from grader.checks.judges import changed_inputs, judge_gradients, judge_outputs, judge_unchanged
+from grader.contract import MASK, Function, Output
 from grader.verdicts import Verdict
 from grader.wire import Arrays
 
@@ -20,8 +22,16 @@ def unused(_: torch.Generator) -> Exam:
     raise AssertionError
 
 
-TOLERANCES = {"y": Tolerance(1e-4), "gradient": Tolerance(1e-3), "mask": MASK}
-CHECK = Check("f.output", "vision", "f", "output", "f", ("f",), unused, judge_outputs, tolerances=TOLERANCES)
+class Measured(Calibration):
+    """Tolerances that nobody had to measure."""
+
+    def tolerance(self, check: str, name: str) -> Tolerance:
+        """Return the tolerance of values or of gradients."""
+        return {"y": Tolerance(1e-4), "gradient": Tolerance(1e-3)}[name]
+
+
+SUBJECT = Function("f", "vision", "notebook.ipynb", takes=("x",), returns=(Output("y"), Output("mask", MASK)))
+CHECK = Check(SUBJECT, "output", unused, judge_outputs, Measured(Path("nowhere")))
 INPUTS: Arrays = {"x": np.arange(6.0).reshape(2, 3), "cotangent/y": np.ones((2, 3))}
 EXPECTED: Arrays = {"y": np.full((2, 3), 2.0), "mask": np.array([0.0, 1.0])}
 

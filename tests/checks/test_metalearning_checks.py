@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -10,15 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from grader.checks import metalearning, metalearning_runs
 from grader.checks.exam import CaseAnswer, Exam
 from grader.checks.lending import Lending
-from grader.checks.metalearning import METALEARNING_CHECKS
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Array, Arrays, Message
-from reference.metalearning.experiment import meta_gradient, meta_learn
+from homework.checks import metalearning, metalearning_runs
+from homework.checks.lending import HELPERS
+from homework.checks.metalearning import METALEARNING_CHECKS
+from reference.metalearning.experiment import meta_gradient
+from reference.metalearning.features import fourier_features
 from reference.metalearning.settings import Settings
-from reference.metalearning.tasks import draw_task_batch
+from reference.metalearning.tasks import TaskBatch, clean_targets, draw_coefficients, draw_task_batch
 
 CHECKS = {check.key: check for check in METALEARNING_CHECKS}
 RUN = "meta_learning_classification"
@@ -121,22 +124,45 @@ def test_a_leak_of_the_inner_losses_counts_as_right(key: str, share: float, pass
     assert judge(key, changed(key, path=path)).passed is passes
 
 
-def test_more_steps_than_iterations_are_told() -> None:
-    """Right steps do not hide that there is one too many."""
-    path = moved(PATH, 1.0)
-
-    evidence = judge(PATH, changed(PATH, path=np.concatenate([path, path[-1:] + 0.01])))
-
-    assert evidence.findings == ("The feature weights change 9 times; `num_iterations` is 8.",)
+def iterations_and_tasks(key: str) -> tuple[int, int]:
+    """Return how many iterations a prepared run takes, and how many tasks each has."""
+    params = prepared(key).settings["params"]
+    return params["num_iterations"], params["num_inner_tasks"]
 
 
-def test_a_path_may_be_logged_late_or_in_part() -> None:
-    """Rows from after the first step on, and rows that end early, are compared with their own places."""
-    path = moved(PATH, 1.0)
+@pytest.mark.parametrize("key", [PATH, LEARNS])
+def test_more_or_fewer_steps_than_iterations_are_told(key: str) -> None:
+    """Right steps hide neither that there is one too many nor that the last ones are missing."""
+    path, (iterations, tasks) = moved(key, 1.0), iterations_and_tasks(key)
+    longer = np.concatenate([path, path[-1:] + 0.01])
 
-    assert judge(PATH, changed(PATH, path=path[1:])).passed
-    assert judge(PATH, changed(PATH, path=path[:-2])).passed
-    assert not judge(PATH, changed(PATH, path=path[2:])).passed
+    def finding(path: Array, updates: int) -> tuple[str, ...]:
+        return judge(key, changed(key, path=path, updates=np.asarray(float(updates)))).findings
+
+    for found, steps in (
+        (finding(longer, 0), iterations + 1),
+        (finding(longer[:-1], (iterations + 1) * tasks), iterations + 1),
+        (finding(path[: iterations // 2 + 1], iterations // 2 * tasks), iterations // 2),
+        (finding(path[:-1], (iterations - 1) * tasks), iterations - 1),
+        (finding(path[:-2], 0), iterations - 2),
+    ):
+        assert found == (f"The feature weights change {steps} times; `num_iterations` is {iterations}.",)
+
+
+@pytest.mark.parametrize("key", [PATH, LEARNS])
+def test_a_run_may_begin_to_log_late_or_end_before_its_last_step_shows(key: str) -> None:
+    """Rows from after the first step on, or up to before the last; and the update may be asked for what is printed."""
+    path, (iterations, tasks) = moved(key, 1.0), iterations_and_tasks(key)
+
+    for shown, updates in (
+        (path, iterations * tasks),
+        (path, iterations * (tasks + 1)),
+        (path, 0),
+        (path[:-1], iterations * tasks),
+        (path[1:], 0),
+    ):
+        assert judge(key, changed(key, path=shown, updates=np.asarray(float(updates)))).passed
+    assert not judge(key, changed(key, path=path[2:])).passed
 
 
 @pytest.mark.parametrize("key", [PATH, COPIED])
@@ -158,39 +184,75 @@ def test_both_sides_of_the_tolerance_for_given_functions(key: str, share: float,
     assert judge(key, changed(key, path=moved(key, factor))).passed is passes
 
 
-def learned(true: float, others: float) -> list[Arrays]:
-    """Return a path that ends with these weights."""
-    params = prepared(LEARNS).settings["params"]
-    last = np.full(params["d"], others)
-    last[params["k_idx"]] = true
-    return [{"path": np.stack([np.ones(params["d"]), last])}]
+def learned(growth: float, others: float, aliases: float, *, hidden: bool = True) -> list[Arrays]:
+    """Return a path that ends with true weights of a growth, aliases of a share of it, and others so far off."""
+    case, params = prepared(LEARNS).cases[0], prepared(LEARNS).settings["params"]
+    path = case.expected["path"].copy()
+    true, alike = params["k_idx"], case.held_back["aliases"]
+    path[-1] += others
+    path[-1][true] = 1 + growth * (case.expected["path"][-1][true].mean() - 1)
+    path[-1][alike] = 1 + aliases * (path[-1][true].mean() - 1)
+    return [{"path": path, "hidden": np.asarray(float(hidden))}]
 
 
 @pytest.mark.parametrize(
-    ("true", "others", "passes"),
+    ("growth", "others", "aliases", "passes"),
     [
-        (4.0, 1.0, True),
-        (2.01, 1.0, True),
-        (1.99, 1.0, False),
-        (5.49, 1.0, True),
-        (5.51, 1.0, False),
-        (4.0, 1.49, True),
-        (4.0, 1.51, False),
-        (4.0, 0.51, True),
-        (4.0, 0.49, False),
-        (np.nan, 1.0, False),
-        (4.0, np.inf, False),
+        (1.0, 0.0, 1.0, True),
+        (0.34, 0.0, 1.0, True),
+        (0.32, 0.0, 1.0, False),
+        (1.46, 0.0, 1.0, True),
+        (1.48, 0.0, 1.0, False),
+        (1.0, 0.49, 1.0, True),
+        (1.0, 0.51, 1.0, False),
+        (1.0, -0.49, 1.0, True),
+        (1.0, -0.51, 1.0, False),
+        (1.0, 0.0, 0.81, True),
+        (1.0, 0.0, 0.79, False),
+        (1.0, 0.0, 0.0, False),
+        (np.nan, 0.0, 1.0, False),
+        (1.0, np.inf, 1.0, False),
     ],
 )
-def test_both_sides_of_what_counts_as_learned(true: float, others: float, passes: bool) -> None:
-    """True weights between 2 and 6 among others near 1 have been learned."""
-    assert judge(LEARNS, learned(true, others)).passed is passes
+def test_both_sides_of_what_counts_as_learned(growth: float, others: float, aliases: float, passes: bool) -> None:
+    """True weights have grown about as far as right ones, what looks like them has too, and others have not."""
+    assert judge(LEARNS, learned(growth, others, aliases)).passed is passes
 
 
-def settings_of(params: Mapping[str, Any], kind: str) -> Settings:
+def test_raised_weights_are_told_from_learned_ones() -> None:
+    """Who raises true weights by the right number has not learned them, with hidden points or without."""
+    path = prepared(LEARNS).cases[0].expected["path"]
+    raised = np.ones(path.shape)
+    raised[:, prepared(LEARNS).settings["params"]["k_idx"]] = np.linspace(1, 4, len(path))[:, None]
+    noisy = raised + 0.1 * np.random.default_rng(0).normal(size=raised.shape)
+    own = metalearning_runs._path_of_own_draws(prepared(LEARNS))
+
+    for answer in ({"hidden": np.ones(())}, {}):
+        assert judge(LEARNS, [{"path": raised, **answer}]).findings == (metalearning_runs._NOT_FROM_POINTS,)
+        assert not judge(LEARNS, [{"path": noisy, **answer}]).passed
+    assert judge(LEARNS, [{"path": own}]).passed
+    assert judge(LEARNS, [{"path": own}]).notes
+
+
+def settings_of(exam: Exam) -> Settings:
     """Return the reference's settings of a check's run."""
-    settings: Settings = metalearning_runs._settings(params, kind, "labels")
+    settings: Settings = metalearning_runs._settings(exam.settings["params"], exam.settings["loss"], "labels")
     return settings
+
+
+def run_of(exam: Exam, seed: int, *, own: bool, share: float = 1.0) -> Array:
+    """Return the path of a right run on tasks of a seed, with the hidden points or points of its own."""
+    settings, draws, inputs = settings_of(exam), np.random.RandomState(seed), exam.cases[0].inputs
+    path: list[Array] = [np.ones(settings.d)]
+    for _ in range(settings.num_iterations):
+        batch = draw_task_batch(settings, draws)
+        if not own:
+            columns = np.stack([draw_coefficients(len(settings.k_idx), draws) for _ in batch.inner_targets])[..., None]
+            inner, meta = (fourier_features(inputs[name], settings.d)[None] for name in ("inner_points", "meta_points"))
+            labels = [clean_targets(features, columns, settings)[..., 0] for features in (inner, meta)]
+            batch = TaskBatch(inner, labels[0], meta, labels[1])
+        path.append(path[-1] - share * settings.stepsize_meta * meta_gradient(path[-1], batch, settings).gradient)
+    return np.stack(path)
 
 
 @pytest.fixture
@@ -203,59 +265,78 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_one_thread")
-@pytest.mark.parametrize("seeds", [6, pytest.param(100, marks=pytest.mark.slow)])
-def test_odds_that_a_right_run_does_not_count_as_learned(seeds: int) -> None:
-    """Over seeds, the mean weights of right runs are more than 20 standard deviations inside every bound."""
-    settings = settings_of(metalearning_runs._LEARNING, "logistic")
-    ends = [meta_learn(settings, np.random.RandomState(seed))[0][-1] for seed in range(seeds)]
-    true = np.array([weights[list(settings.k_idx)].mean() for weights in ends])
-    others = np.array([np.delete(weights, settings.k_idx).mean() for weights in ends])
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("seeds", [3, pytest.param(40, marks=pytest.mark.slow)])
+def test_odds_that_a_right_run_does_not_count_as_learned(seeds: int, own: bool) -> None:
+    """Over draws of settings, points and tasks, right runs are more than 15 standard deviations inside every bound."""
+    growths, apart, alike = [], [], []
+    for seed in range(seeds):
+        exam = prepared(LEARNS, seed)
+        k_idx, aliases = exam.settings["params"]["k_idx"], exam.cases[0].held_back["aliases"]
+        right = metalearning_runs._path_of_own_draws(exam) if own else exam.cases[0].expected["path"]
+        path = run_of(exam, seed + 100, own=own)
+        (true, others), (right_true, right_others) = (
+            metalearning_runs._means(each[-1], k_idx, aliases[:0] if own else aliases) for each in (path, right)
+        )
+        growths.append((true - 1) / (right_true - 1))
+        apart.append(others - right_others)
+        alike.append(
+            np.corrcoef(*(np.delete(each[-1], k_idx) for each in (path, right)))[0, 1]
+            if own
+            else np.min((path[-1][aliases] - 1) / (path[-1][k_idx] - 1))
+        )
 
-    for found, (low, high) in (
-        (true, metalearning_runs._LEARNED_TRUE),
-        (others, metalearning_runs._LEARNED_OTHERS),
-    ):
-        assert min(found.mean() - low, high - found.mean()) > 20 * found.std(ddof=1)
+    low, high = metalearning_runs._GROWTH
+    assert min(np.mean(growths) - low, high - np.mean(growths)) > 15 * max(np.std(growths, ddof=1), 0.005)
+    assert metalearning_runs._OTHERS_APART - abs(np.mean(apart)) > 15 * max(np.std(apart, ddof=1), 0.01)
+    if own:  # Fisher's z of a correlation is nearly normal
+        assert np.mean(np.arctanh(alike)) - metalearning_runs._LEAST_CORRELATION > 4 * max(
+            np.std(np.arctanh(alike)), 0.2
+        )
+    else:
+        np.testing.assert_allclose(alike, 1)
 
 
 @pytest.mark.usefixtures("_one_thread")
-@pytest.mark.parametrize(
-    ("params", "kind"),
-    [
-        (metalearning_runs._LABELS, "logistic"),
-        (metalearning_runs._LABELS_AS_VALUES, "gradient_descent"),
-    ],
-)
-def test_odds_that_own_draws_leave_the_band(params: Mapping[str, Any], kind: str) -> None:
-    """The first step of runs with points of their own stays in the band by 5.5 standard deviations, odds of 4e-8."""
-    settings = settings_of(params, kind)
-    ones, place = np.ones(settings.d), settings.k_idx[0]
-    steps = np.array(
-        [
-            -settings.stepsize_meta
-            * meta_gradient(ones, draw_task_batch(settings, np.random.RandomState(seed)), settings).gradient[place]
-            for seed in range(300)
-        ]
-    )
-    centre = metalearning_runs._OWN_DRAWS_FIRST_STEP[kind]
-    band = metalearning_runs._OWN_DRAWS_BAND * centre
+@pytest.mark.parametrize("key", [PATH, COPIED])
+@pytest.mark.parametrize("seeds", [12, pytest.param(300, marks=pytest.mark.slow)])
+def test_odds_that_own_draws_leave_the_band(key: str, seeds: int) -> None:
+    """First step and end of runs with points of their own stay in their bands by 4.5 standard deviations and more."""
+    first, last = [], []
+    for seed in range(seeds):
+        exam = prepared(key, seed % 12)
+        right, path = metalearning_runs._path_of_own_draws(exam), run_of(exam, seed, own=True)
+        place = exam.settings["params"]["k_idx"][0]
+        first.append((path[1][place] - 1) / (right[1][place] - 1))
+        last.append((path[-1][place] - 1) / (right[-1][place] - 1))
 
-    assert band - abs(steps.mean() - centre) > 5.5 * steps.std(ddof=1)
-    assert abs(steps.mean() / 2 - centre) > band  # a first-order gradient is about half as long
+    for found, band in ((first, metalearning_runs._OWN_DRAWS_BAND), (last, metalearning_runs._OWN_DRAWS_END)):
+        assert band - abs(np.mean(found) - 1) > 4.5 * np.std(found, ddof=1)
+    assert abs(np.mean(first) / 2 - 1) > metalearning_runs._OWN_DRAWS_BAND  # a first-order gradient is half as long
 
 
-@pytest.mark.parametrize(
-    ("factor", "passes"), [(1.0, True), (1.24, True), (0.76, True), (1.26, False), (0.74, False), (np.nan, False)]
-)
-def test_both_sides_of_the_band_for_own_draws(factor: float, passes: bool) -> None:
-    """Without hidden points the length of the first step decides, and a remark says so."""
-    path = np.ones((2, 21))
-    path[1, 7] += 0.36 * factor
+@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.parametrize(("share", "passes"), [(1.0, True), (0.5, False), (1.4, False), (np.nan, False)])
+def test_both_sides_of_the_band_for_own_draws(share: float, passes: bool) -> None:
+    """Without hidden points the lengths of the first step and of all steps decide, and a remark says so."""
+    path = run_of(prepared(PATH), 3, own=True, share=share)
 
     evidence = judge(PATH, changed(PATH, path=path, hidden=np.zeros(())))
 
     assert evidence.passed is passes
     assert bool(evidence.notes) is passes
+    assert not judge(PATH, changed(PATH, path=path[:4], hidden=np.zeros(()))).passed
+
+
+@pytest.mark.parametrize("key", [PATH, COPIED, LEARNS])
+def test_what_decides_how_far_weights_move_is_drawn(key: str) -> None:
+    """Sizes, steps and features are other ones for other code, so nobody reads the right end off another run."""
+    params = [prepared(key, seed).settings["params"] for seed in range(12)]
+
+    for name in ("seed", "d", "k_idx", "n_train_inner", "n_train_meta", "stepsize_inner", "stepsize_meta"):
+        assert len({str(each[name]) for each in params}) > 1, name
+    sizes = {str(sorted((each["n_train_inner"], each["n_train_meta"], each["n_test_post"]))) for each in params}
+    assert all(len(set(json.loads(each))) == 3 for each in sizes)
 
 
 @pytest.mark.parametrize("key", [UPDATE, UPDATE_GRADIENT])
@@ -323,12 +404,69 @@ def test_of_the_gradients_those_that_are_right_are_named() -> None:
     assert findings[1:] == ("Right already: the gradient of `feature_weights_t`.",)
 
 
+def in_products(key: str) -> list[Arrays]:
+    """Return what an update of the public editions brings home: plain features times `w_t`."""
+    answers = []
+    for case in prepared(key).cases:
+        arrays = {name: case.expected[f"products/{name}"] for name in ("loss", "gradient/w_t")}
+        answers.append({**arrays, "hidden": np.ones(())})
+    return answers
+
+
+@pytest.mark.parametrize("key", [UPDATE, UPDATE_GRADIENT])
+def test_either_convention_of_the_coefficients_is_right(key: str) -> None:
+    """Coefficients of weighted features, or products with plain ones: both pass, each in every case."""
+    ours, products = right_answers(key), in_products(key)
+    zero = {"gradient/feature_weights_t": np.zeros(21)}
+
+    assert judge(key, products).passed
+    assert judge(key, [{**arrays, **zero} for arrays in products]).passed
+    assert CHECKS[key].errors is not None
+    assert max(CHECKS[key].errors(prepared(key), [CaseAnswer(arrays) for arrays in products]).values()) == 0
+    assert not judge(key, [ours[0], products[1]]).passed
+    assert not judge(key, [products[0], ours[1]]).passed
+
+
+def test_a_gradient_that_is_cut_is_told_in_the_convention_of_the_rest() -> None:
+    """Right coefficients of weighted features without a gradient of the weights; products that are half too large."""
+    cut = changed(UPDATE_GRADIENT, **{"gradient/feature_weights_t": None})
+    larger = [{**arrays, "gradient/w_t": 1.5 * arrays["gradient/w_t"]} for arrays in in_products(UPDATE_GRADIENT)]
+    mixed = [{**arrays, "gradient/feature_weights_t": np.ones(21)} for arrays in in_products(UPDATE_GRADIENT)]
+
+    assert judge(UPDATE_GRADIENT, cut).findings == ("No gradient reaches `feature_weights_t`.",)
+    assert judge(UPDATE_GRADIENT, larger).findings[0].startswith("The gradient of `w_t` has the right shape")
+    assert "off by 50 %" in judge(UPDATE_GRADIENT, larger).findings[0]
+    assert not judge(UPDATE_GRADIENT, mixed).passed
+
+
+def test_products_on_own_points_are_judged_by_their_mean() -> None:
+    """Without hidden points the mean decides, in either convention."""
+    for key in (UPDATE, UPDATE_GRADIENT):
+        means = [
+            {name: case.expected[f"products/mean/{name}"] for name in ("loss", "gradient/w_t")}
+            for case in prepared(key).cases
+        ]
+        assert judge(key, means).passed
+        assert not judge(key, [{name: 1.5 * value for name, value in arrays.items()} for arrays in means]).passed
+
+
+@pytest.mark.parametrize("key", [key for key in CHECKS if CHECKS[key].probe == "meta_learning"])
+def test_runs_stay_inside_what_handed_out_parameters_can_say(key: str) -> None:
+    """Handed-out modules test at len(k_idx) - 1 points, which have to be some, and log num_stats times."""
+    params = prepared(key).settings["params"]
+
+    assert len(params["k_idx"]) >= 2
+    assert params["num_iterations"] >= params["num_stats"]
+    assert max(params["k_idx"]) < params["d"]
+    assert params["d"] % 2 == 1
+
+
 @pytest.mark.parametrize("huge", [1e9, 1e200])
 def test_absurd_numbers_do_not_fill_a_page(huge: float) -> None:
     """A path or an error that is far out is told in words or in short, not with hundreds of digits."""
     far = prepared(PATH).cases[0].expected["path"] * huge
     path = judge(PATH, changed(PATH, path=far)).findings[0]
-    zero = judge(ZERO, [CaseAnswer({name: np.asarray(huge) for name in ("mean", "high", "low")})]).findings[0]
+    zero = judge(ZERO, [{name: np.asarray(huge) for name in ("mean", "high", "low")}]).findings[0]
 
     assert path.endswith("it is off by more than ten times its length.")
     assert f"{huge:.3g}" in zero
@@ -362,7 +500,7 @@ def test_a_guess_with_insight_does_not_pass(share: float) -> None:
     assert not judge(ZERO, [answer]).passed
 
 
-ASKED = {"step": "forward", "name": "meta_update_classification", "settings": {"d": 5, "k_idx": [1, 3]}}
+ASKED: dict[str, Any] = {"step": "forward", "name": "meta_update_classification", "settings": {"d": 5, "k_idx": [1, 3]}}
 UPDATE_INPUTS: Arrays = {
     "w_t": np.linspace(-1, 1, 5),
     "feature_weights_t": np.linspace(0.5, 1.5, 5),
@@ -373,7 +511,7 @@ UPDATE_INPUTS: Arrays = {
 
 def test_the_lent_meta_update_is_right_forward_and_backward() -> None:
     """Its loss and gradients are those of the formula, written out point by point."""
-    lending = Lending({"meta_update_classification"})
+    lending = Lending({"meta_update_classification"}, HELPERS)
 
     forward = lending.answer(Message("request", ASKED, UPDATE_INPUTS))
     backward = lending.answer(Message("request", {"step": "backward", "call": 0}, {"0": np.array(2.0)}))
@@ -391,6 +529,22 @@ def test_the_lent_meta_update_is_right_forward_and_backward() -> None:
     np.testing.assert_allclose(forward.arrays["0"], total.detach())
     np.testing.assert_allclose(backward.arrays["w_t"], w.grad)
     np.testing.assert_allclose(backward.arrays["feature_weights_t"], c.grad)
+
+
+def test_the_lent_meta_update_follows_its_callers_convention() -> None:
+    """Whose loop passes products gets the loss of plain features, and no gradient of the weights."""
+    lending = Lending({"meta_update_classification"})
+    products = {**ASKED, "settings": {**ASKED["settings"], "w_t_is_weighted": True}}
+    ones = {**UPDATE_INPUTS, "feature_weights_t": np.ones(5)}
+
+    forward, plain = (
+        lending.answer(Message("request", products, UPDATE_INPUTS)),
+        lending.answer(Message("request", ASKED, ones)),
+    )
+    backward = lending.answer(Message("request", {"step": "backward", "call": 0}, {"0": np.array(1.0)}))
+
+    np.testing.assert_allclose(forward.arrays["0"], plain.arrays["0"])
+    assert set(backward.arrays) == {"w_t"}
 
 
 @pytest.mark.parametrize(
@@ -413,14 +567,16 @@ def test_lent_meta_updates_refuse_what_makes_no_sense(settings: dict[str, Any], 
     """Wrong sizes, and sizes that would cost the grader memory, are refused."""
     asked = {**ASKED, "settings": settings or ASKED["settings"]}
 
-    reply = Lending({"meta_update_classification"}).answer(Message("request", asked, {**UPDATE_INPUTS, **arrays}))
+    reply = Lending({"meta_update_classification"}, HELPERS).answer(
+        Message("request", asked, {**UPDATE_INPUTS, **arrays})
+    )
 
     assert "refused" in reply.meta
 
 
 def test_only_the_latest_graphs_are_kept() -> None:
     """A run may ask hundreds of times; gradients are there for the last calls, so memory does not grow."""
-    lending = Lending({"meta_update_classification"})
+    lending = Lending({"meta_update_classification"}, HELPERS)
     for _ in range(70):
         assert "refused" not in lending.answer(Message("request", ASKED, UPDATE_INPUTS)).meta
 
@@ -442,7 +598,7 @@ def test_the_lent_test_is_the_one_that_is_expected() -> None:
     """It gives the numbers that a right function gives with the probe's stand-in solver."""
     asked = {"step": "forward", "name": "test_classification", "settings": {"sizes": [9]}}
 
-    reply = Lending({"test_classification"}).answer(Message("request", asked, lent_test_inputs()))
+    reply = Lending({"test_classification"}, HELPERS).answer(Message("request", asked, lent_test_inputs()))
 
     expected = prepared("test_classification.output").cases[0].expected
     for index, name in enumerate(("mean", "high", "low")):
@@ -465,6 +621,8 @@ def test_lent_tests_refuse_what_makes_no_sense(sizes: list[int], arrays: Arrays)
     """Sizes that do not belong together, or would cost memory, are refused."""
     asked = {"step": "forward", "name": "test_classification", "settings": {"sizes": sizes}}
 
-    reply = Lending({"test_classification"}).answer(Message("request", asked, {**lent_test_inputs(), **arrays}))
+    reply = Lending({"test_classification"}, HELPERS).answer(
+        Message("request", asked, {**lent_test_inputs(), **arrays})
+    )
 
     assert "refused" in reply.meta

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import json
 import sys
@@ -22,14 +23,16 @@ from grader.pipeline.budget import Budget
 from grader.pipeline.questions import Questions, wanted_names
 from grader.pipeline.turns import judged_in_turn
 from grader.probes.task import probe
-from grader.release import edit_modules, edit_notebook, solved_modules, solved_notebook, template_modules
-from grader.release.notebooks import NotebookNode, notebook_bytes, template_notebook
+from grader.release.modules import edit_modules, solved_modules, template_modules
+from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook, template_notebook
 from grader.rubric import Question, load_rubric
 from grader.sandbox.host import Sandbox
 from grader.verdicts import Verdict
+from homework.answers import ANSWERS
+from homework.homework import HOMEWORK
 
 NOTEBOOKS = ("metalearning-part0", "metalearning-part1", "metalearning-part2")
-QUESTIONS = [question for question in load_rubric().questions if question.part == "metalearning"]
+QUESTIONS = [question for question in load_rubric(HOMEWORK.rubric).questions if question.part == "metalearning"]
 THEORY = frozenset(question.check for question in QUESTIONS if question.number.startswith("7."))
 GIVEN = frozenset(question.check for question in QUESTIONS if question.number.startswith("8."))
 COPIED = frozenset({"meta_learning_classification.output"})
@@ -50,7 +53,7 @@ def sandbox() -> Iterator[Sandbox]:
         importlib.import_module(library)
     torch.set_num_threads(1)
     with contextlib.redirect_stdout(sys.__stdout__), contextlib.redirect_stderr(sys.__stderr__):
-        opened = Sandbox({"probe": probe})
+        opened = Sandbox({"probe": functools.partial(probe, HOMEWORK.probes())})
         with opened:
             yield opened
 
@@ -91,14 +94,15 @@ class Submission:
 
 def intake_of(files: Mapping[str, bytes]) -> Intake:
     """Return what intake makes of files."""
-    return read_survey(survey(files, wanted_names()))
+    return read_survey(survey(files, wanted_names(ANSWERS), HOMEWORK.files))
 
 
 def judge(sandbox: Sandbox, files: Mapping[str, bytes], asked: frozenset[str]) -> dict[str, Judgement]:
     """Return the judgement of each question that is asked, by its check."""
     given = {name.removesuffix(".py"): text for name, text in template_modules().items()}
     intake = intake_of(files)
-    questions = Questions(Asker(sandbox, intake, b"of these tests" + fingerprint(intake), "cpu", 1024, given))
+    secret = b"of these tests" + fingerprint(intake)
+    questions = Questions(Asker(HOMEWORK, sandbox, intake, secret, "cpu", 1024, given, ANSWERS), ANSWERS)
     chosen: list[Question] = [question for question in QUESTIONS if question.check in asked]
     budget = Budget(3600.0, time.monotonic())
     return {item.question.check: item for _, item in judged_in_turn(chosen, questions, budget)}
@@ -342,11 +346,17 @@ WRONG: dict[str, Wrong] = {
     ),
     "mean-for-sum": (in_h(H_UPDATE, H_UPDATE.replace("torch.sum", "torch.mean")), LOGISTIC, UPDATES, "The sum"),
     "sign-of-the-exponent": (in_h(H_UPDATE, H_UPDATE.replace("-to_", "to_")), LOGISTIC, UPDATES, "exponent"),
-    "weights-forgotten": (
+    "weights-never-used": (
         in_h("(to_tensor(features) * feature_weights_t) @ w_t", "to_tensor(features) @ w_t"),
-        LOGISTIC,
-        UPDATES,
-        "multiplied by `feature_weights_t`",
+        frozenset({*UPDATES, PATH}),
+        {PATH},
+        "the feature weights are missing from the meta loss",
+    ),
+    "weights-twice": (
+        in_h("# Outer loop: how good w_t is", "w_t = w_t * model.feature_weights  # "),
+        frozenset({*UPDATES, PATH}),
+        {PATH},
+        "the feature weights count twice in the meta loss",
     ),
     "weights-detached": (
         in_h("(to_tensor(features) * feature_weights_t) @ w_t", "(to_tensor(features) * feature_weights_t.data) @ w_t"),

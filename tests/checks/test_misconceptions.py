@@ -16,43 +16,30 @@ import pytest
 import torch
 
 from grader.checks.compare import relative_error
+from grader.checks.diagnosis import diagnose, tolerance_of
 from grader.checks.exam import CaseAnswer, Check, Exam
-from grader.checks.metalearning import METALEARNING_CHECKS
-from grader.checks.misconceptions import CATALOGUE, Misconception, diagnose, diagnosis
-from grader.checks.misconceptions.calls import OUT_OF_REACH, build_module, call
-from grader.checks.misconceptions.catalogue import composed, misconception
-from grader.checks.misconceptions.diagnosis import tolerance_of
-from grader.checks.misconceptions.evaluation import curve_with, oracle_with, zero_with
-from grader.checks.misconceptions.runs import learn_with, path_distance, relative_distance
-from grader.checks.misconceptions.theory import descend_with, gradient_with
-from grader.checks.misconceptions.update import update_with
-from grader.checks.vision import VISION_CHECKS
+from grader.checks.misconceptions import Catalogue, Misconception, composed
+from grader.checks.reference import OUT_OF_REACH
 from grader.intake.report import Code
 from grader.pipeline.ask import Asker
 from grader.sandbox.outcome import Ending, Outcome
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Array, Arrays, Message
-from reference.metalearning.theory import aliased_coefficients, expected_test_error, min_norm_solution
-from reference.vision.autoencoder import MaskedAutoEncoder
-from reference.vision.classifier import ClassificationMAE
-from reference.vision.masking import random_masking, restore_masked
-from reference.vision.patches import patchify, unpatchify
-from reference.vision.vit import ClassificationViT
+from homework.answers import ANSWERS
+from homework.checks.metalearning import METALEARNING_CHECKS
+from homework.checks.reference import REFERENCE
+from homework.checks.vision import VISION_CHECKS
+from homework.homework import HOMEWORK
+from homework.misconceptions.evaluation import curve_with, oracle_with, zero_with
+from homework.misconceptions.runs import learn_with, path_distance, relative_distance
+from homework.misconceptions.theory import descend_with, gradient_with
+from homework.misconceptions.update import update_with
+from tests.known import CATALOGUE
 
+KNOWN = ANSWERS.mistakes
 CHECKS = {check.key: check for check in (*VISION_CHECKS, *METALEARNING_CHECKS)}
 RIGHT: dict[str, Callable[..., Any]] = {
-    "patchify": patchify,
-    "unpatchify": unpatchify,
-    "random_masking": random_masking,
-    "restore_masked": restore_masked,
-    "ClassificationViT.forward": ClassificationViT.forward,
-    "MaskedAutoEncoder.forward_encoder": MaskedAutoEncoder.forward_encoder,
-    "MaskedAutoEncoder.forward_decoder": MaskedAutoEncoder.forward_decoder,
-    "MaskedAutoEncoder.forward_encoder_representation": MaskedAutoEncoder.forward_encoder_representation,
-    "ClassificationMAE.forward": ClassificationMAE.forward,
-    "min_norm_solution": min_norm_solution,
-    "aliased_coefficients": aliased_coefficients,
-    "expected_test_error": expected_test_error,
+    **REFERENCE.functions,
     "expected_test_error_gradient": gradient_with,
     "descend_feature_weights": descend_with,
     "meta_update_classification": update_with,
@@ -96,8 +83,8 @@ def prepared(key: str) -> Exam:
 def given_by(key: str, function: Callable[..., Any]) -> list[Arrays]:
     """Return what a function gives in every case of a check."""
     check, exam = CHECKS[key], prepared(key)
-    module = build_module(check.function, exam)
-    return [call(check.function, function, module, case.inputs, exam.settings) for case in exam.cases]
+    module = REFERENCE.module_of(check.subject, exam)
+    return [REFERENCE.call(check.subject, function, module, case.inputs, exam.settings) for case in exam.cases]
 
 
 @cache
@@ -234,7 +221,7 @@ def test_diagnosis_names_exactly_the_mistake(entry: Misconception) -> None:
     key = smallest_check(entry)
     rounded = [as_a_student_would_return(arrays) for arrays in wrong(key)[entry.id]]
 
-    assert diagnose(CHECKS[key], prepared(key), answers(rounded)) == (entry,)
+    assert diagnose(KNOWN, CHECKS[key], prepared(key), answers(rounded)) == (entry,)
 
 
 def as_a_student_would_return(arrays: Arrays) -> Arrays:
@@ -253,7 +240,7 @@ def test_diagnosis_names_it_at_the_homeworks_sizes(entry: Misconception) -> None
     """The same where the models have their full depth."""
     key = f"{entry.function}.{entry.aspects[0]}"
 
-    assert diagnose(CHECKS[key], prepared(key), answers(wrong(key)[entry.id])) == (entry,)
+    assert diagnose(KNOWN, CHECKS[key], prepared(key), answers(wrong(key)[entry.id])) == (entry,)
 
 
 @pytest.mark.parametrize("key", [*BY_VALUE, *BY_A_LOOK])
@@ -269,7 +256,7 @@ def test_a_right_answer_has_no_diagnosis(key: str) -> None:
             if "ids_restore" in arrays and "sorted" in arrays:
                 arrays["ids_restore"] = rng.permuted(arrays["ids_restore"], axis=1)
 
-    assert diagnose(CHECKS[key], prepared(key), answers(right)) == ()
+    assert diagnose(KNOWN, CHECKS[key], prepared(key), answers(right)) == ()
 
 
 @pytest.mark.parametrize("key", [key for key in BY_VALUE if key.endswith("generality")])
@@ -287,7 +274,7 @@ def test_other_answers_have_no_diagnosis(key: str, fill: str) -> None:
         for arrays in expected(key)
     ]
 
-    assert diagnose(CHECKS[key], prepared(key), answers(made)) == ()
+    assert diagnose(KNOWN, CHECKS[key], prepared(key), answers(made)) == ()
 
 
 def test_a_mistake_in_one_case_alone_has_no_diagnosis() -> None:
@@ -295,22 +282,22 @@ def test_a_mistake_in_one_case_alone_has_no_diagnosis() -> None:
     key = "random_masking.generality"
     made = [expected(key)[0], wrong(key)["random_masking.mask-inverted"][1]]
 
-    assert diagnose(CHECKS[key], prepared(key), answers(made)) == ()
+    assert diagnose(KNOWN, CHECKS[key], prepared(key), answers(made)) == ()
 
 
-def test_between_two_there_is_no_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_between_two_there_is_no_diagnosis() -> None:
     """Where two entries give the student's values, neither is named: a guess may send them the wrong way."""
     key, name = "random_masking.generality", "random_masking.mask-inverted"
     entry = next(entry for entry in CATALOGUE if entry.id == name)
-    monkeypatch.setattr(diagnosis, "registered", lambda: (*CATALOGUE, replace(entry, id=f"{name}-again")))
+    known = replace(KNOWN, entries=(*CATALOGUE, replace(entry, id=f"{name}-again")))
 
-    assert diagnose(CHECKS[key], prepared(key), answers(wrong(key)[name])) == ()
+    assert diagnose(known, CHECKS[key], prepared(key), answers(wrong(key)[name])) == ()
 
 
 @pytest.mark.parametrize("key", BY_VALUE)
 def test_no_arrays_at_all_are_no_known_mistake(key: str) -> None:
     """Nor does what a worker leaves out count as a gradient that is cut."""
-    assert diagnose(CHECKS[key], prepared(key), [CaseAnswer({}) for _ in prepared(key).cases]) == ()
+    assert diagnose(KNOWN, CHECKS[key], prepared(key), [CaseAnswer({}) for _ in prepared(key).cases]) == ()
 
 
 # Told by the solver that was called, whatever values it gave.
@@ -337,17 +324,17 @@ IN_TWOS = [
 def test_two_mistakes_at_once_are_both_named_or_none_is(key: str) -> None:
     """Of two that go together, the student reads both; never another pair, nor one alone whose values they are not."""
     check, exam = CHECKS[key], prepared(key)
-    module = build_module(check.function, exam)
+    module = REFERENCE.module_of(check.subject, exam)
     named = 0
     for pair in itertools.islice(itertools.combinations(predicted(key), 2), 0, None, 1 if key not in IN_TWOS else 3):
         function = composed(*pair)
         if function is None:
             continue
         try:
-            both = [call(check.function, function, module, case.inputs, exam.settings) for case in exam.cases]
+            both = [REFERENCE.call(check.subject, function, module, case.inputs, exam.settings) for case in exam.cases]
         except OUT_OF_REACH:
             continue
-        found = diagnose(check, exam, answers(both))
+        found = diagnose(KNOWN, check, exam, answers(both))
         single = found[0].id if len(found) == 1 else ""
         assert found in ((), pair) or same_values(key, both, wrong(key).get(single)), [pair, found]
         named += found == pair
@@ -367,17 +354,19 @@ def test_two_wrong_outputs_are_both_named() -> None:
     mask, kept = (wrong(key)[f"random_masking.{name}"] for name in ("mask-inverted", "kept-in-image-order"))
     made = [{**arrays, "kept": other["kept"]} for arrays, other in zip(mask, kept, strict=True)]
 
-    found = diagnose(CHECKS[key], prepared(key), answers(made))
+    found = diagnose(KNOWN, CHECKS[key], prepared(key), answers(made))
 
     assert {entry.id for entry in found} == {"random_masking.mask-inverted", "random_masking.kept-in-image-order"}
 
 
 def test_an_id_is_taken_once() -> None:
     """A second entry with the same id is refused, and the message names it."""
-    add = misconception("random_masking.mask-inverted", happened="", right="")
+    catalogue = Catalogue()
+    add = catalogue.misconception("random_masking.mask-inverted", happened="", right="")
+    add(RIGHT["random_masking"])
 
     with pytest.raises(ValueError, match=re.escape("'random_masking.mask-inverted'")):
-        add(random_masking)
+        add(RIGHT["random_masking"])
 
 
 @pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.id)
@@ -421,11 +410,13 @@ def examined(key: str, outputs: list[Arrays], *, lent: tuple[str, ...] = ()) -> 
     """Return the evidence of a run that brings home given outputs."""
     code = Code(cells=(), plans={}, missing={}, not_run={}, broken={})
     asker = Asker(
+        HOMEWORK,
         sandbox=Answering(outputs),  # type: ignore[arg-type]  # a stand-in
         intake=HandedIn({"vision": code}, {}),  # type: ignore[arg-type]  # a stand-in
         secret=b"",
         device="cpu",
         memory_mib=1024,
+        answers=ANSWERS,
     )
     return asker.examine(CHECKS[key], prepared(key), 1.0, lent=lent)
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from grader.checks.exam import Case, CaseAnswer, Check, Exam
-from grader.checks.metalearning import METALEARNING_CHECKS
-from grader.checks.pictures import look_at_mask, look_at_path, look_at_trajectory, with_pictures
-from grader.checks.vision import VISION_CHECKS
 from grader.verdicts import Evidence, Picture, failed, passed
 from grader.wire import Array
+from homework.checks.metalearning import METALEARNING_CHECKS
+from homework.checks.pictures import look_at_mask, look_at_path, look_at_trajectory, with_pictures
+from homework.checks.vision import VISION_CHECKS
 
 CHECKS = {
     check.key: check for check in (*VISION_CHECKS, *METALEARNING_CHECKS) if check.part != "metalearning-copypaste"

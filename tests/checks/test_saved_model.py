@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from grader.checks.saved_model import BETTER_BY, judge_model, untrained_errors
-from grader.release.saved_model import saved_model_bytes
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Arrays
+from homework.checks.saved_model import BETTER_BY, judge_model, untrained_errors
+from homework.release.saved_model import saved_model_bytes
 from reference.vision.autoencoder import MaskedAutoEncoder
 from reference.vision.classifier import ClassificationMAE
 from reference.vision.images import normalised_crops

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
-from grader.checks.vision import VISION_CHECKS
 from grader.pipeline.ask import judge_answers
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Arrays
+from homework.answers import ANSWERS
+from homework.checks.vision import VISION_CHECKS
 
 CHECKS = {check.key: check for check in VISION_CHECKS}
 OWN_MASKS = "MaskedAutoEncoder.forward_encoder.behaviour"
@@ -185,7 +186,7 @@ def test_a_known_mistake_with_masks_and_what_was_seen_of_it_are_two_sentences(ki
         "seeded": [rng.permuted(np.tile(np.arange(64), (3, 1)), axis=1)] * 3,
     }[kind]
     exam = prepared(OWN_MASKS)
-    evidence, (known,) = judge_answers(CHECKS[OWN_MASKS], exam, masks_with(restores), diagnosing=True)
+    evidence, (known,) = judge_answers(CHECKS[OWN_MASKS], exam, masks_with(restores), ANSWERS.mistakes)
 
     assert known.id == f"MaskedAutoEncoder.forward_encoder.{kind}"
     assert len(evidence.findings) == 1

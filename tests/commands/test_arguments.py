@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from grader.__main__ import main
 from grader.errors import StaffError, why_unreadable
-from grader.rubric import DEFAULT_RUBRIC
 from grader.sandbox.host import Sandbox
+from homework.homework import HOMEWORK
 
 ROOT = Path(__file__).parents[2]
 # What to call, with "{there}" for a folder that holds what `folder` makes -> the beginning of what is said.
@@ -46,7 +46,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("there")
     (folder / "text.md").write_text("# Read me")
     (folder / "latin.csv").write_bytes("name,email\nJörg,j@example.edu\n".encode("latin-1"))
-    rubric = DEFAULT_RUBRIC.read_text(encoding="utf-8")
+    rubric = HOMEWORK.rubric.read_text(encoding="utf-8")
     (folder / "wrong.yaml").write_text(rubric.replace("patchify.output", "patchfy.output"), encoding="utf-8")
     (folder / "odd.json").write_text('{"score": 1, "tests": [1]}')
     for name, index in (("cut", '{"entries": ['), ("odd", '{"entries": [{"id": 1, "key": 2, "students": ["Ada"]}]}')):

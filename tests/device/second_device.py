@@ -31,12 +31,15 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 from grader.intake.report import read_survey
 from grader.intake.survey import survey
 from grader.pipeline.ask import Asker
-from grader.pipeline.questions import CHECKS, wanted_names
+from grader.pipeline.questions import wanted_names
 from grader.probes import task
 from grader.probes.lending import Lender
 from grader.probes.values import to_array
 from grader.sandbox.outcome import Ending, Outcome
 from grader.wire import Message
+from homework.answers import ANSWERS
+from homework.homework import HOMEWORK
+from tests.known import CHECKS
 
 NAME = "second"
 aten = torch.ops.aten
@@ -114,9 +117,11 @@ class InThisProcess:
     Stands for the sandbox: the task runs here, with two devices. For code that is our own.
 
     Args:
+        probes: what workers know.
         strays: names of values that were not on the second device when they were brought home.
     """
 
+    probes: task.Probes
     strays: list[str] = field(default_factory=list)
 
     def run(self, name: str, request: Message, *, answer: Any = None, **_: Any) -> Outcome:
@@ -137,14 +142,16 @@ class InThisProcess:
         Lender.exchange = exchange  # type: ignore[method-assign] # there is no other end of a wire here
         task.to_array = brought_home  # type: ignore[assignment] # only task brings values home
         with Both():
-            return Outcome(Ending.ANSWERED, task.probe(request, None))  # type: ignore[arg-type] # not used
+            found = task.probe(self.probes, request, None)  # type: ignore[arg-type] # not used
+            return Outcome(Ending.ANSWERED, found)
 
 
-def ask_all(files: dict[str, str], keys: list[str]) -> dict[str, dict[str, Any]]:
+def ask_all(files: dict[str, str], keys: list[str], probes: task.Probes) -> dict[str, dict[str, Any]]:
     """Return what came of each check; one of gradients or other sizes is asked again with every helper lent."""
-    intake = read_survey(survey({name: text.encode() for name, text in files.items()}, wanted_names()))
-    sandbox = InThisProcess()
-    asker = Asker(sandbox, intake, b"", NAME, 0)  # type: ignore[arg-type] # it stands for a sandbox
+    given = {name: text.encode() for name, text in files.items()}
+    intake = read_survey(survey(given, wanted_names(ANSWERS), HOMEWORK.files))
+    sandbox = InThisProcess(probes)
+    asker = Asker(HOMEWORK, sandbox, intake, b"", NAME, 0, answers=ANSWERS)  # type: ignore[arg-type] # stands for one
     found = {}
     for key in keys:
         check = CHECKS[key]
@@ -159,14 +166,13 @@ def ask_all(files: dict[str, str], keys: list[str]) -> dict[str, dict[str, Any]]
     return found
 
 
-def forget_the_device(probe_name: str) -> None:
+def forgetting(probes: task.Probes, probe_name: str) -> task.Probes:
     """Let a probe move its inputs to the CPU, as one would that was written without a second device in mind."""
-    probe = task._PROBES[probe_name]
 
     def forgetful(case: Any) -> Any:
-        return probe(replace(case, inputs={name: value.cpu() for name, value in case.inputs.items()}))
+        return probes.run(probe_name, replace(case, inputs={name: value.cpu() for name, value in case.inputs.items()}))
 
-    task._PROBES[probe_name] = forgetful
+    return replace(probes, own={**probes.own, probe_name: forgetful})
 
 
 def main() -> None:
@@ -175,10 +181,11 @@ def main() -> None:
     torch.set_num_threads(1)
     _setup_privateuseone_for_python_backend(NAME)
     request = json.load(sys.stdin)
+    probes = HOMEWORK.probes()
     for probe_name in request["forgetful"]:
-        forget_the_device(probe_name)
+        probes = forgetting(probes, probe_name)
     with contextlib.redirect_stdout(sys.stderr):
-        found = ask_all(request["files"], request["checks"])
+        found = ask_all(request["files"], request["checks"], probes)
     json.dump(found, sys.stdout)
 
 

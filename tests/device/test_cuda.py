@@ -26,6 +26,7 @@ from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending
 from grader.verdicts import Verdict
+from homework.homework import HOMEWORK
 
 ROOT = Path(__file__).parents[2]
 # Where CUDA may be spoken to: in workers, after the fork.
@@ -43,9 +44,9 @@ def run_source(request: wire.Message, _: socket.socket) -> wire.Message:
 
 
 def test_only_workers_speak_to_cuda() -> None:
-    """The zygote must not start CUDA, so nothing of the grader names torch.cuda but what runs after the fork."""
+    """The zygote must not start CUDA, so no source names torch.cuda but what runs after the fork."""
     found = set()
-    for path in (ROOT / "grader").rglob("*.py"):
+    for path in (path for room in ("grader", "homework") for path in (ROOT / room).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and node.attr == "cuda" and ast.unparse(node.value) == "torch":
                 found.add(str(path.relative_to(ROOT)))
@@ -58,8 +59,9 @@ def test_importing_all_that_workers_do_does_not_start_cuda() -> None:
     source = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from grader.pipeline.run import worker_tasks\n"
+        "from homework.homework import HOMEWORK\n"
         "import torch\n"
-        "worker_tasks()\n"
+        "worker_tasks(HOMEWORK)\n"
         "assert not torch.cuda.is_initialized()\n"
     )
     done = subprocess.run([sys.executable, "-I", "-B", "-c", source, str(ROOT)], capture_output=True, text=True)
@@ -150,9 +152,9 @@ def submission(tmp_path: Path) -> Path:
 @pytest.mark.gpu
 def test_the_solved_homework_passes_on_a_gpu(submission: Path, tmp_path: Path) -> None:
     """Every vision question with points passes there, and twice with the same verdicts."""
-    rubric = load_rubric()
+    rubric = load_rubric(HOMEWORK.rubric)
     asked = tuple(question for question in rubric.questions if question.part == "vision" and question.points)
-    settings = Settings(rubric=replace(rubric, questions=asked), out=tmp_path / "out", device="cuda")
+    settings = Settings(homework=HOMEWORK, rubric=replace(rubric, questions=asked), out=tmp_path / "out", device="cuda")
 
     for _ in range(2):
         report = grade_submission(submission, settings)
@@ -188,6 +190,6 @@ def test_an_audit_computes_on_a_gpu(tmp_path: Path) -> None:
     cell = {"cell_type": "code", "source": source, "execution_count": 1, "outputs": outputs}
     (tmp_path / "a.ipynb").write_text(json.dumps({"cells": [cell], "nbformat": 4}))
 
-    audit = audit_submission(tmp_path, AuditSettings(device="cuda"))
+    audit = audit_submission(tmp_path, AuditSettings(HOMEWORK, device="cuda"))
 
     assert audit.notebooks[0].cells[0].verdict == "same"

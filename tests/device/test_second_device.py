@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from grader.pipeline.questions import CHECKS
 from grader.release.modules import solved_modules
 from grader.release.notebooks import edit_notebook, notebook_bytes, solved_notebook
+from tests.known import CHECKS
 
 PROGRAM = Path(__file__).with_name("second_device.py")
 VISION = [key for key, check in CHECKS.items() if check.part == "vision"]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -91,7 +92,7 @@ def test_questions_that_students_may_not_see_are_not_listed(
         f'    - {{number: "1", {entry.format("output")}}}\n'
         f'    - {{number: "2", {entry.format("generality")}, visibility: after_due_date}}\n'
     )
-    monkeypatch.setattr(hooks, "DEFAULT_RUBRIC", rubric)
+    monkeypatch.setattr(hooks, "HOMEWORK", replace(hooks.HOMEWORK, folder=tmp_path))
 
     page = hooks.on_page_markdown("<!-- generated: questions -->")
 
@@ -128,7 +129,7 @@ def test_a_command_that_a_page_names_is_there(hooks: ModuleType, words: str) -> 
 def test_a_file_that_a_page_names_is_there(path: Path) -> None:
     """Paths in code that begin with a folder of the repository."""
     spans = re.findall(r"`([^`\n]+)`", path.read_text(encoding="utf-8"))
-    folders = "grader|reference|tests|docs|examples|student_templates|requirements"
+    folders = "grader|homework|reference|tests|docs|examples|student_templates|requirements"
     named = {word for span in spans for word in span.split() if re.fullmatch(rf"({folders})/[\w./-]*", word)}
 
     assert [name for name in named - NOT_IN_THE_REPOSITORY if not (ROOT / name).exists()] == []

@@ -319,6 +319,15 @@ def results_of(*judgements: Judgement, **options: Any) -> dict[str, Any]:
     return build_results(judgements, **facts)
 
 
+def test_seconds_are_told_only_where_nothing_is_hidden() -> None:
+    """A hidden question's code could sleep for as many seconds as its inputs say; the results are valid without."""
+    shown, hidden = (Judgement(question, passed()) for question in (QUESTION, HIDDEN))
+
+    assert results_of(shown)["execution_time"] == 1
+    assert "execution_time" not in results_of(shown, hidden)
+    jsonschema.validate(results_of(shown, hidden), json.loads(results_module.SCHEMA.read_text()))
+
+
 @pytest.mark.parametrize("verdict", Verdict)
 def test_every_verdict_makes_valid_results(verdict: Verdict) -> None:
     """The schema holds for each verdict, and only a pass is "passed"."""

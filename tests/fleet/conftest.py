@@ -11,6 +11,7 @@ from benchmarks.demo_class import make_export_of_kinds
 from grader.fleet.record import INFRASTRUCTURE, NOT_HANDED_IN, ungraded
 from grader.fleet.schedule import ClassSettings, GradedClass, grade_class
 from grader.rubric import load_rubric
+from homework.homework import HOMEWORK
 from tests.fleet.paper import a_class, a_graded, a_report, a_test, write_rubric
 
 
@@ -37,7 +38,7 @@ def paper_class() -> GradedClass:
         graded.append(
             a_graded(f"s{index}", a_report(*tests), fingerprints=tuple(range(index * 50, index * 50 + 30)), **costs)
         )
-    rubric = load_rubric()
+    rubric = load_rubric(HOMEWORK.rubric)
     for name, status in (("bad1", INFRASTRUCTURE), ("bad2", INFRASTRUCTURE), ("gone", NOT_HANDED_IN)):
         record = ungraded(rubric, key=f"key-{name}", content="", status=status, reason="the machine went away")
         results = {**record.results, "tests": graded[0].record.results["tests"], "score": 0.0}
@@ -52,5 +53,5 @@ def real_class(tmp_path_factory: pytest.TempPathFactory, small_rubric: Path) -> 
     export = make_export_of_kinds(folder / "export", where=str(folder))
     roster = folder / "roster.csv"
     roster.write_text("Name,SID,Email\nNina Nothing,999,nina@example.edu\nAda Abara,3034000000,other@example.edu\n")
-    settings = ClassSettings(export, folder / "out", workers=2, rubric=small_rubric, roster=roster)
+    settings = ClassSettings(HOMEWORK, export, folder / "out", workers=2, rubric=small_rubric, roster=roster)
     return settings, grade_class(settings)

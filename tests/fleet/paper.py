@@ -12,14 +12,14 @@ from grader.fleet.export import Entry
 from grader.fleet.record import GRADED, Record
 from grader.fleet.roster import Student
 from grader.fleet.schedule import Graded, GradedClass
-from grader.rubric import DEFAULT_RUBRIC
+from homework.homework import HOMEWORK
 
 CHECKS = ("unpatchify.generality", "restore_masked.generality")
 
 
 def write_rubric(path: Path, checks: Sequence[str] = CHECKS, *, points: float | None = None) -> Path:
     """Write the rubric with some of its questions, and a few seconds for each."""
-    content: dict[str, Any] = yaml.safe_load(DEFAULT_RUBRIC.read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load(HOMEWORK.rubric.read_text(encoding="utf-8"))
     for part in content["parts"].values():
         for entry in part:
             entry.update(enabled=entry["check"] in checks, time_limit_s=10)

@@ -25,6 +25,7 @@ from grader.fleet.record import GRADED, INFRASTRUCTURE, NOT_HANDED_IN, Records
 from grader.fleet.schedule import ClassSettings, GradedClass, grade_class, load_class
 from grader.pipeline.run import Settings, grade_submission
 from grader.release.notebooks import notebook_bytes, solved_notebook
+from homework.homework import HOMEWORK
 from tests.fleet.paper import write_rubric
 
 ROOT = Path(__file__).parents[2]
@@ -158,7 +159,7 @@ def test_what_a_grade_depends_on_has_it_graded_again(
 @pytest.fixture(scope="module")
 def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     """Start a nursery for the tests that look into one."""
-    with Nursery(tmp_path_factory.mktemp("nursery") / "log") as started:
+    with Nursery(tmp_path_factory.mktemp("nursery") / "log", HOMEWORK.package) as started:
         yield started
 
 
@@ -170,7 +171,7 @@ def test_who_grades_learns_no_name_and_no_secret(tmp_path: Path, small_rubric: P
     folder.mkdir(parents=True)
     (folder / NOTEBOOK).write_bytes(notebook_bytes(solved_notebook("MAE_student")))
     (tmp_path / "class" / "roster.csv").write_text("name,sid\nXimena Quetzal,77889900\n")
-    settings = ClassSettings(tmp_path / "class", tmp_path / "out", 1, small_rubric, secret_file=secret)
+    settings = ClassSettings(HOMEWORK, tmp_path / "class", tmp_path / "out", 1, small_rubric, secret_file=secret)
     found: dict[bytes, bool] = {}
 
     def looking(jobs: Iterable[Job]) -> Iterator[Ended]:
@@ -180,7 +181,8 @@ def test_who_grades_learns_no_name_and_no_secret(tmp_path: Path, small_rubric: P
             memory = memory_of(nursery.pid)
             words = (b"verysecretbytes", b"uetzal", b"77889900", job.key.encode())
             found.update({word: word in memory for word in words})
-            found[b"reference"] = b"reference/vision/masking.py" in memory
+            for answers in ("reference/vision/masking.py", "homework/checks/vision.py"):
+                found[answers.encode()] = answers.encode() in memory
             yield Ended(job, fault)
 
     graded_class = grade_class(settings, looking)
@@ -242,7 +244,7 @@ class FlakyNursery:
 
     plan: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, homework: str) -> None:
         self.waiting: list[Job] = []
 
     def __enter__(self) -> FlakyNursery:
@@ -289,7 +291,7 @@ def test_each_job_ends_once_whatever_dies(
         for number in range(5)
     ]
 
-    ended = list(grade_locally(jobs, workers=2, log=tmp_path / "log"))
+    ended = list(grade_locally(jobs, homework=HOMEWORK.package, workers=2, log=tmp_path / "log"))
 
     assert sorted(item.job.key for item in ended) == [job.key for job in jobs]
     assert {item.job.key: item.fault for item in ended if item.fault} == faults
@@ -302,7 +304,7 @@ def test_a_nursery_that_dies_again_and_again_is_an_error(tmp_path: Path, monkeyp
     jobs = [Job(f"{n}", "c", "s", str(tmp_path / f"{n}"), str(tmp_path / "w"), "r", "x") for n in range(30)]
 
     with pytest.raises(StaffError, match="the same command goes on"):
-        list(grade_locally(jobs, workers=2, log=tmp_path / "log"))
+        list(grade_locally(jobs, homework=HOMEWORK.package, workers=2, log=tmp_path / "log"))
 
 
 def test_a_submission_that_nobody_could_grade_is_tried_again_next_time(tmp_path: Path, small_rubric: Path) -> None:
@@ -310,7 +312,7 @@ def test_a_submission_that_nobody_could_grade_is_tried_again_next_time(tmp_path:
     folder = tmp_path / "class" / "ada"
     folder.mkdir(parents=True)
     (folder / "a.py").write_text("x = 1")
-    settings = ClassSettings(tmp_path / "class", tmp_path / "out", 1, small_rubric)
+    settings = ClassSettings(HOMEWORK, tmp_path / "class", tmp_path / "out", 1, small_rubric)
     tries: list[str] = []
 
     def failing(jobs: Iterable[Job]) -> Iterator[Ended]:
@@ -330,7 +332,7 @@ def test_a_class_is_as_its_submissions_graded_alone(real_class: Real, tmp_path: 
     settings, graded_class = real_class
     folder = graded_class.graded[2].entry.folder
     assert folder is not None
-    alone = Settings(rubric=settings.rubric, out=tmp_path / "alone")
+    alone = Settings(homework=HOMEWORK, rubric=settings.rubric, out=tmp_path / "alone")
     grade_submission(folder, alone)
 
     content = json.loads((tmp_path / "alone" / "results.json").read_text())
@@ -341,7 +343,7 @@ def test_two_do_not_grade_into_one_folder(tmp_path: Path, small_rubric: Path) ->
     """A second run into the same folder is refused while the first one is at it."""
     (tmp_path / "class" / "ada").mkdir(parents=True)
     (tmp_path / "class" / "ada" / "a.py").write_text("x = 1")
-    settings = ClassSettings(tmp_path / "class", tmp_path / "out", 1, small_rubric)
+    settings = ClassSettings(HOMEWORK, tmp_path / "class", tmp_path / "out", 1, small_rubric)
 
     def twice(jobs: Iterable[Job]) -> Iterator[Ended]:
         with pytest.raises(StaffError, match="is being graded into"):
@@ -367,7 +369,7 @@ def test_a_folder_without_a_class_says_so(tmp_path: Path, real_class: Real) -> N
 def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path, small_rubric: Path) -> None:
     """SIGKILL on the command half-way: its graders end too, what was graded stays, and the end is the same."""
     export = make_export_of_kinds(tmp_path / "export", where=str(tmp_path))
-    whole = grade_class(ClassSettings(export, tmp_path / "whole", 2, small_rubric))
+    whole = grade_class(ClassSettings(HOMEWORK, export, tmp_path / "whole", 2, small_rubric))
     command = [sys.executable, "-m", "grader", "class", str(export), "--out", str(tmp_path / "out")]
     records = tmp_path / "out" / "records"
     process = subprocess.Popen([*command, "--workers", "1", "--rubric", str(small_rubric)], cwd=ROOT)

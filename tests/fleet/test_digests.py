@@ -11,7 +11,10 @@ import pytest
 
 from grader.fleet.digests import ROOT, content_digest, grader_digest, rubric_digest, secret_digest
 from grader.fleet.unpack import unpacker
+from grader.pipeline.homework import Homework
+from grader.release import autograder
 from grader.rubric import load_rubric
+from homework.homework import HOMEWORK
 
 
 @pytest.fixture
@@ -79,10 +82,11 @@ def test_names_and_contents_cannot_be_exchanged(tmp_path: Path) -> None:
 def test_sources_that_decide_a_grade_count_and_others_do_not(tmp_path: Path) -> None:
     """A changed check or template gives another digest; the fleet's own code, keys and verdicts do not."""
     root = tmp_path / "checkout"
-    for folder in ("grader", "reference", "student_templates", "requirements"):
+    for folder in ("grader", "homework", "reference", "student_templates", "requirements"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "notebooks"))
-    before = grader_digest(root)
-    assert before == grader_digest()
+    there = homework_in(root)
+    before = grader_digest(there, root)
+    assert before == grader_digest(HOMEWORK)
 
     (root / "grader" / "fleet" / "page.py").write_text("x = 1")
     (root / "grader" / "secret.key").write_bytes(b"secret")
@@ -90,21 +94,48 @@ def test_sources_that_decide_a_grade_count_and_others_do_not(tmp_path: Path) -> 
     (root / "grader" / "relayed").mkdir()
     (root / "grader" / "relayed" / "x.json").write_text("{}")
     shutil.rmtree(root / "grader" / "release")
-    assert grader_digest(root) == before
+    shutil.rmtree(root / "homework" / "release")
+    (root / "homework" / "workshop.py").unlink()
+    assert grader_digest(there, root) == before
 
-    for name in ("grader/checks/vision.py", "reference/vision/masking.py", "student_templates/utils.py"):
+    for name in (
+        "grader/checks/compare.py",
+        "homework/checks/vision.py",
+        "homework/calibration.json",
+        "reference/vision/masking.py",
+        "student_templates/utils.py",
+    ):
         path = root / name
         path.write_text(path.read_text() + "\n# changed\n")
-        assert grader_digest(root) != before
-        before = grader_digest(root)
+        assert grader_digest(there, root) != before
+        before = grader_digest(there, root)
+
+
+def homework_in(root: Path) -> Homework:
+    """Return the homework as it would be loaded from another root."""
+    return replace(
+        HOMEWORK,
+        folder=root / "homework",
+        sources=(root / "reference",),
+        templates=root / HOMEWORK.templates.name,
+    )
+
+
+def test_the_platforms_zip_has_the_digest_of_the_checkout(tmp_path: Path) -> None:
+    """What a release packs decides grades alike, so that verdicts of the staff's machines are taken there."""
+    for name, path in autograder._contents(HOMEWORK, HOMEWORK.rubric):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / name)
+
+    assert grader_digest(homework_in(tmp_path), tmp_path) == grader_digest(HOMEWORK)
 
 
 def test_a_rubric_counts_by_what_it_says() -> None:
     """Other points or words give another digest; the same rubric read twice does not."""
-    rubric = load_rubric()
+    rubric = load_rubric(HOMEWORK.rubric)
     first, *rest = rubric.questions
 
-    assert rubric_digest(rubric) == rubric_digest(load_rubric())
+    assert rubric_digest(rubric) == rubric_digest(load_rubric(HOMEWORK.rubric))
     assert rubric_digest(rubric) != rubric_digest(replace(rubric, questions=(replace(first, points=99.0), *rest)))
 
 

@@ -124,3 +124,100 @@ def test_what_is_no_class_is_refused(unpack: Unpack, tmp_path: Path) -> None:
             read_export(export, tmp_path / "work", unpack)
         assert caught.value.try_next
     assert os.listdir(tmp_path / "empty") == []
+
+
+FORGED = """\
+submission_9: {":submitters": [{":name": Mallory wrote this, ":email": ada@example.edu, ":sid": "1"}]}
+submission_2: {":submitters": [{":name": Mallory wrote this, ":email": bo@example.edu, ":sid": "2"}]}
+"""
+BROKEN = {
+    "forged": FORGED,
+    "no YAML": "{",
+    "aliases": "a: &a [x, x]\nb: &b [*a, *a, *a]\nc: [*b, *b, *b]\n",
+    "escapes": 'submission_1: {":submitters": [{":name": "\\e[2J\\u202e"}]}',
+    "empty": "",
+}
+
+
+def hand_in_a_list(export: Path, text: str) -> None:
+    """Let submission_1 hold a list of its own, and a folder named like a submission."""
+    (export / "submission_1" / "submission_metadata.yml").write_text(text)
+    (export / "submission_1" / "submission_9").mkdir()
+    (export / "submission_1" / "submission_9" / "a.py").write_text("x = 1")
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=list(BROKEN))
+@pytest.mark.parametrize("form", ["folder", "zip of the folder", "zip without it"])
+def test_a_list_in_a_submission_is_nobodys(unpack: Unpack, tmp_path: Path, form: str, text: str) -> None:
+    """Whatever a student hands in under the name of the export's list: everybody is who the root's list says."""
+    folder = write_gradescope(tmp_path / "assignment_1_export")
+    before = [(entry.id, entry.students) for entry in read_export(folder, tmp_path / "before", unpack)]
+    hand_in_a_list(folder, text)
+    export = folder
+    if form == "zip of the folder":
+        export = zip_folder(folder, tmp_path / "export.zip")
+    elif form == "zip without it":
+        export = tmp_path / "export.zip"
+        with zipfile.ZipFile(export, "w") as archive:
+            for path in sorted(folder.rglob("*"), reverse=True):  # the root's list after those of submissions
+                archive.write(path, path.relative_to(folder))
+
+    after = [(entry.id, entry.students) for entry in read_export(export, tmp_path / "work", unpack)]
+
+    assert after == before
+
+
+def test_without_a_list_at_the_root_no_submission_brings_one(unpack: Unpack, tmp_path: Path) -> None:
+    """Folders of students, also a single one that is on the roster, are students, whatever lists lie in them."""
+    for name in ("ada", "bo"):
+        (tmp_path / "class" / name).mkdir(parents=True)
+    (tmp_path / "class" / "ada" / "submission_metadata.yml").write_text(FORGED)
+    (tmp_path / "class" / "ada" / "submission_2").mkdir()
+    (tmp_path / "alone" / "ada").mkdir(parents=True)
+    (tmp_path / "alone" / "roster.csv").write_text("name,sid\nAda,1\nBo,2\n")
+    hand_in = tmp_path / "alone" / "ada"
+    (hand_in / "submission_metadata.yml").write_text(FORGED)
+    (hand_in / "submission_2").mkdir()
+    (tmp_path / "one" / "submission_1").mkdir(parents=True)
+    hand_in_a_list(tmp_path / "one", FORGED)
+
+    found = {name: read_export(tmp_path / name, tmp_path / "w", unpack) for name in ("class", "alone", "one")}
+
+    assert [entry.id for entry in found["class"]] == ["ada", "bo"]
+    assert [entry.id for entry in found["alone"]] == ["ada", "nothing from Bo"]
+    assert [entry.id for entry in found["one"]] == ["submission_1"]
+
+
+def test_the_folder_around_an_export_is_looked_into(unpack: Unpack, tmp_path: Path) -> None:
+    """The platform's own folder, alone at the top and full of submissions, brings the list; clutter does not matter."""
+    hand_in_a_list(write_gradescope(tmp_path / "top" / "assignment_1_export"), FORGED)
+    (tmp_path / "top" / "outside").rename(tmp_path / "top" / "__MACOSX")
+
+    entries = read_export(tmp_path / "top", tmp_path / "work", unpack)
+
+    assert [entry.id for entry in entries] == ["submission_1", "submission_2", "../outside", "submission_9"]
+    assert entries[0].students[0].name == "Ada"
+
+
+def test_a_broken_list_of_the_root_is_said(unpack: Unpack, tmp_path: Path) -> None:
+    """Nothing is graded under wrong names: the error names the file and the line."""
+    folder = write_gradescope(tmp_path / "assignment_1_export")
+    (folder / "submission_metadata.yml").write_text(BROKEN["aliases"])
+
+    with pytest.raises(StaffError, match=r"assignment_1_export/submission_metadata\.yml .* line 1 has an anchor"):
+        read_export(folder, tmp_path / "work", unpack)
+
+
+@pytest.mark.parametrize("roster", ["", "name,sid,email\nAda,1,ada@example.edu\n", "name,sid\nAda,1\n"])
+def test_nobody_gets_the_line_of_another_by_an_id(unpack: Unpack, tmp_path: Path, roster: str) -> None:
+    """Who types the id of somebody else keeps their own address and loses the id; staff read why."""
+    folder = write_gradescope(tmp_path / "assignment_1_export")
+    (folder / "submission_metadata.yml").write_text(LIST.replace('":sid": "2"', '":sid": "1"'))
+    if roster:
+        (folder / "roster.csv").write_text(roster)
+
+    ada, bo, *_ = read_export(folder, tmp_path / "work", unpack)
+
+    assert (bo.students[0].name, bo.students[0].email, bo.students[0].sid) == ("Bo", "bo@example.edu", "")
+    assert "used with another address" in bo.notes[0]
+    assert ada.students[0].sid == ("1" if "email" in roster else "")

@@ -18,6 +18,7 @@ from grader.fleet.nursery import Job
 from grader.fleet.pool import Ended
 from grader.fleet.ray_pool import RaySettings, grade_on_ray, pack, unpack
 from grader.fleet.schedule import ClassSettings, grade_class
+from homework.homework import HOMEWORK
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,12 +60,12 @@ def test_ray_comes_in_only_where_it_is_asked_for() -> None:
 def test_a_class_survives_the_loss_of_a_node(tmp_path: Path, small_rubric: Path) -> None:
     """One of two nodes is killed while it grades: everybody has the record they have without Ray, each once."""
     export = make_export_of_kinds(tmp_path / "export", where=str(tmp_path))
-    local = grade_class(ClassSettings(export, tmp_path / "local", 2, small_rubric))
+    local = grade_class(ClassSettings(HOMEWORK, export, tmp_path / "local", 2, small_rubric))
     in_flight: list[int] = []
     ended: list[str] = []
 
     def pool(jobs: Iterable[Job]) -> Iterator[Ended]:
-        settings = RaySettings(nodes.address, workers=1, most_in_flight=3)
+        settings = RaySettings(HOMEWORK.package, nodes.address, workers=1, most_in_flight=3)
         for item in grade_on_ray(jobs, settings, on_submitted=in_flight.append):
             ended.append(item.job.key)
             if len(ended) == 2:
@@ -72,7 +73,7 @@ def test_a_class_survives_the_loss_of_a_node(tmp_path: Path, small_rubric: Path)
             yield item
 
     with RayNodes(tmp_path / "ray") as nodes:
-        far = grade_class(ClassSettings(export, tmp_path / "far", 2, small_rubric), pool)
+        far = grade_class(ClassSettings(HOMEWORK, export, tmp_path / "far", 2, small_rubric), pool)
         assert nodes.living() == 1
 
     def comparable(graded: object) -> list[object]:
@@ -100,11 +101,11 @@ def test_a_node_with_other_sources_refuses(tmp_path: Path, small_rubric: Path) -
         original = module.secret_digest
         module.secret_digest = lambda path: "the secret of another machine"  # type: ignore[assignment]
         try:
-            yield from grade_on_ray(jobs, RaySettings(nodes.address, workers=1))
+            yield from grade_on_ray(jobs, RaySettings(HOMEWORK.package, nodes.address, workers=1))
         finally:
             module.secret_digest = original
 
     with RayNodes(tmp_path / "ray", second=False) as nodes:
-        graded = grade_class(ClassSettings(tmp_path / "class", tmp_path / "out", 1, small_rubric), pool)
+        graded = grade_class(ClassSettings(HOMEWORK, tmp_path / "class", tmp_path / "out", 1, small_rubric), pool)
 
     assert "other sources or another secret" in graded.graded[0].record.reason

@@ -25,6 +25,7 @@ from grader.fleet.record import (
     write_whole,
 )
 from grader.rubric import load_rubric
+from homework.homework import HOMEWORK
 from tests.fleet.paper import a_report, a_test
 
 RECORD = Record("key", "content", GRADED, a_report(a_test("1.1", "PASSED")), fingerprints=(1, 2), cpu_s=1.5)
@@ -96,7 +97,7 @@ def test_a_writer_that_is_killed_leaves_the_old_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("status", "verdict"), [(INFRASTRUCTURE, "INFRASTRUCTURE"), (NOT_HANDED_IN, "MISSING")])
 def test_who_was_not_graded_has_a_report_too(status: str, verdict: str) -> None:
     """Every question says that the grader failed, or that nothing was handed in; both are valid reports."""
-    record = ungraded(load_rubric(), key="k", content="", status=status, reason="r")
+    record = ungraded(load_rubric(HOMEWORK.rubric), key="k", content="", status=status, reason="r")
 
     assert {test["extra_data"]["verdict"] for test in record.results["tests"]} == {verdict}
     assert record.results["score"] == 0

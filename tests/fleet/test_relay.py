@@ -22,6 +22,7 @@ from grader.fleet.relay import relay_to, verdict_files
 from grader.fleet.schedule import INDEX
 from grader.release import autograder as release_autograder
 from grader.rubric import load_rubric
+from homework.homework import HOMEWORK
 from tests.fleet.paper import a_report, a_test, write_rubric
 
 RESULTS = a_report(a_test("1.1", "PASSED"), a_test("1.2", "FAILED"))
@@ -39,7 +40,7 @@ class Platform:
         self.graded = folder / "graded"
         self.key = folder / "verdicts.key"
         self.release = folder / "autograder"
-        self.write_class(grader=grader_digest(), rubric_name=rubric_digest(load_rubric(rubric)))
+        self.write_class(grader=grader_digest(HOMEWORK), rubric_name=rubric_digest(load_rubric(rubric)))
 
     def write_class(self, *, grader: str, rubric_name: str) -> None:
         """Write a graded class of one submission, and one that could not be graded."""
@@ -54,7 +55,7 @@ class Platform:
 
     def deploy(self) -> Path:
         """Write what a release embeds, and return the folder of verdicts."""
-        for name, data in verdict_files(self.graded, self.rubric, key_file=self.key).items():
+        for name, data in verdict_files(HOMEWORK, self.graded, self.rubric, key_file=self.key).items():
             path = self.release / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
@@ -78,7 +79,7 @@ def test_exactly_these_files_get_the_embedded_verdict(platform: Platform, tmp_pa
     shutil.copytree(platform.submission, tmp_path / "copy")
 
     for submission in (platform.submission, tmp_path / "copy"):
-        assert relay_to(submission, platform.rubric, tmp_path / "out", folder=folder).results is not None
+        assert relay_to(HOMEWORK, submission, platform.rubric, tmp_path / "out", folder=folder).results is not None
         results = json.loads((tmp_path / "out" / "results.json").read_text())
         assert results["tests"] == RESULTS["tests"]
         assert results["score"] == RESULTS["score"]
@@ -92,7 +93,7 @@ def test_what_is_new_is_not_looked_up(platform: Platform, tmp_path: Path) -> Non
     (platform.submission / "a.ipynb").write_text('{"cells": [] }')
 
     for place in (folder, tmp_path / "nothing"):
-        found = relay_to(platform.submission, platform.rubric, tmp_path / "out", folder=place)
+        found = relay_to(HOMEWORK, platform.submission, platform.rubric, tmp_path / "out", folder=place)
         assert (found.results, found.refused) == (None, "")
     assert not (tmp_path / "out").exists()
 
@@ -151,7 +152,7 @@ def test_a_verdict_that_is_not_right_is_refused(
     folder = platform.deploy()
     tamper(platform)
 
-    found = relay_to(platform.submission, platform.rubric, tmp_path / "out", folder=folder)
+    found = relay_to(HOMEWORK, platform.submission, platform.rubric, tmp_path / "out", folder=folder)
 
     assert found.results is None
     assert found.refused == reason
@@ -162,7 +163,7 @@ def test_the_zip_has_the_public_half_only(platform: Platform) -> None:
     """No file of the release holds the key that signs, which is the staff's alone."""
     platform.deploy()
     secret = platform.key.read_bytes()
-    files = verdict_files(platform.graded, platform.rubric, key_file=platform.key)
+    files = verdict_files(HOMEWORK, platform.graded, platform.rubric, key_file=platform.key)
 
     assert stat.S_IMODE(platform.key.stat().st_mode) == 0o600
     assert not any(secret in data for data in files.values())
@@ -175,10 +176,10 @@ def test_the_zip_has_the_public_half_only(platform: Platform) -> None:
 def test_a_class_of_another_grader_or_rubric_is_not_released(platform: Platform, tmp_path: Path) -> None:
     """What the platform would refuse is not even packed: staff are told to grade again."""
     with pytest.raises(StaffError, match="other sources or another rubric"):
-        verdict_files(platform.graded, write_rubric(tmp_path / "r.yaml", points=9), key_file=platform.key)
+        verdict_files(HOMEWORK, platform.graded, write_rubric(tmp_path / "r.yaml", points=9), key_file=platform.key)
     platform.write_class(grader="0" * 64, rubric_name=rubric_digest(load_rubric(platform.rubric)))
     with pytest.raises(StaffError, match="Grade the class again"):
-        verdict_files(platform.graded, platform.rubric, key_file=platform.key)
+        verdict_files(HOMEWORK, platform.graded, platform.rubric, key_file=platform.key)
 
 
 @pytest.mark.parametrize("tampered", [False, True])
@@ -196,7 +197,13 @@ def test_grading_takes_it_or_goes_on(
     monkeypatch.setattr(grade_command, "RELAYED", folder)
 
     grade_command.run_grading(
-        platform.submission, tmp_path / "out", device="cpu", rubric=platform.rubric, staff_questions=None, profile=False
+        HOMEWORK,
+        platform.submission,
+        tmp_path / "out",
+        device="cpu",
+        rubric=platform.rubric,
+        staff_questions=None,
+        profile=False,
     )
 
     results = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -213,13 +220,13 @@ def test_grading_takes_it_or_goes_on(
 def test_the_platform_needs_three_files_of_this_room(platform: Platform, tmp_path: Path) -> None:
     """With nothing of the fleet but what the release embeds, the verdict is found."""
     root = tmp_path / "root"
-    for name in ("grader", "reference", "student_templates", "requirements"):
-        leave = shutil.ignore_patterns("__pycache__", "notebooks", "fleet", "release")
+    for name in ("grader", "homework", "reference", "student_templates", "requirements"):
+        leave = shutil.ignore_patterns("__pycache__", "notebooks", "fleet", "release", "trust", "workshop.py")
         shutil.copytree(ROOT / name, root / name, ignore=leave)
-    for name, data in verdict_files(platform.graded, platform.rubric, key_file=platform.key).items():
+    for name, data in verdict_files(HOMEWORK, platform.graded, platform.rubric, key_file=platform.key).items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
-    shutil.copy(platform.rubric, root / "grader" / "rubric.yaml")
+    shutil.copy(platform.rubric, root / "homework" / "rubric.yaml")
     command = [sys.executable, "-I", "-B", str(root / "grader" / "__main__.py"), "grade", str(platform.submission)]
 
     subprocess.run([*command, "--out", str(tmp_path / "out"), "--device", "cpu"], check=True, capture_output=True)
@@ -231,6 +238,6 @@ def test_the_release_leaves_the_signing_key_out(platform: Platform, tmp_path: Pa
     """What the release packs of the grader's own folder has neither the staff's key nor verdicts of another time."""
     left_out = {"grader/verdicts.key", "grader/relayed"}
 
-    for name, _ in release_autograder._contents(platform.rubric):
+    for name, _ in release_autograder._contents(HOMEWORK, platform.rubric):
         assert not any(name == each or name.startswith(f"{each}/") for each in left_out)
     assert left_out <= set(release_autograder._LEFT_OUT)

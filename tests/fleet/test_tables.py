@@ -76,9 +76,9 @@ def test_partners_both_have_the_grade_and_the_last_submission_counts(tmp_path: P
 
 def test_a_name_is_never_a_formula() -> None:
     """What a spreadsheet would run is written as text."""
-    data = csv_bytes([["=HYPERLINK(1)", "@x", "+1", "-1", -1, "Ada", "a\nb"]]).decode()
+    data = csv_bytes([["=HYPERLINK(1)", "@x", "+1", "-1", -1, "Ada", "a\nb", "＝1"]]).decode()
 
-    assert next(csv.reader(io.StringIO(data))) == ["'=HYPERLINK(1)", "'@x", "'+1", "'-1", "-1", "Ada", "a\nb"]
+    assert next(csv.reader(io.StringIO(data))) == ["'=HYPERLINK(1)", "'@x", "'+1", "'-1", "-1", "Ada", "a\nb", "'＝1"]
 
 
 def test_answers_are_the_same_as_csv_and_as_parquet(written: Path, paper_class: GradedClass) -> None:

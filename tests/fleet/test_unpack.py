@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from grader import wire
-from grader.fleet.unpack import TASK, ExportCaps, Taken, _Taker, _unpack, read_zip, safe_pieces, unpacker
+from grader.fleet.unpack import TASK, ExportCaps, Taken, _Taker, _unpack, read_zip, unpacker
 from grader.sandbox.host import Sandbox
 
 Unpack = Callable[[Path, Path], Taken]
@@ -39,29 +39,6 @@ def write_zip(path: Path, members: dict[str, bytes], **modes: int) -> Path:
 def files_in(folder: Path) -> dict[str, bytes]:
     """Return the files below a folder."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.mark.parametrize(
-    ("name", "pieces"),
-    [
-        ("a/b.py", ["a", "b.py"]),
-        ("./a//b.py", ["a", "b.py"]),
-        ("a/..b.py", ["a", "..b.py"]),
-        ("a/\u202e.py", ["a", "\u202e.py"]),
-        ("../b.py", None),
-        ("a/../../b.py", None),
-        ("/etc/b.py", None),
-        ("\\\\host\\b.py", None),
-        ("a\0b.py", None),
-        ("x" * 300 + ".py", None),
-        ("/".join("abcdefghijklmnop") + ".py", None),
-        ("\ud800.py", None),
-        ("", None),
-    ],
-)
-def test_only_names_that_stay_inside_are_paths(name: str, pieces: list[str] | None) -> None:
-    """A name that leads out, is absolute, too long, too deep or no text becomes no path."""
-    assert safe_pieces(name, depth=8) == pieces
 
 
 def test_what_grading_looks_at_comes_out_and_nothing_else(unpack: Unpack, tmp_path: Path) -> None:
@@ -105,8 +82,8 @@ def test_what_grading_looks_at_comes_out_and_nothing_else(unpack: Unpack, tmp_pa
     assert all(mode in (0o600, 0o700) for mode in modes)
 
 
-def test_of_two_members_with_one_name_the_first_counts(unpack: Unpack, tmp_path: Path) -> None:
-    """A later member cannot replace what an earlier one brought."""
+def test_of_two_members_with_one_name_the_last_counts(unpack: Unpack, tmp_path: Path) -> None:
+    """A zip that was updated is read as every program unpacks it, and as a submission's own zip is."""
     path = tmp_path / "twice.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.py", b"first")
@@ -115,8 +92,8 @@ def test_of_two_members_with_one_name_the_first_counts(unpack: Unpack, tmp_path:
 
     taken = unpack(path, tmp_path / "out")
 
-    assert files_in(tmp_path / "out") == {"a.py": b"first"}
-    assert len(taken.notes) == 1
+    assert files_in(tmp_path / "out") == {"a.py": b"second"}
+    assert taken.notes == []
 
 
 @pytest.mark.parametrize("size", [0, 3, 200])
@@ -168,8 +145,8 @@ def test_a_large_zip_is_read_in_pieces(unpack: Unpack, tmp_path: Path) -> None:
         {"what": "read", "offset": -1, "length": 10},
         {"what": "read", "offset": 0, "length": 1 << 40},
         {"what": "read", "offset": "0", "length": 1},
-        {"what": "member", "name": 7, "mode": 0},
-        {"what": "member", "name": "a.py", "mode": "0"},
+        {"what": "member", "name": 7},
+        {"what": "left-out", "name": None},
         {"what": "data"},
     ],
 )
@@ -203,3 +180,37 @@ def test_a_password_is_a_note(unpack: Unpack, tmp_path: Path) -> None:
 
     assert files_in(tmp_path / "out").get("b.py") == b"open"
     assert [name for name, _ in taken.notes] == ["a.py"]
+
+
+def test_what_students_pack_in_their_own_ways_comes_out(unpack: Unpack, tmp_path: Path) -> None:
+    """Colons, backslashes, spaces after a suffix and notebooks under other names are ordinary files."""
+    members = {
+        "submission_1/HW 11:22/MAE.ipynb": b"colon",
+        "submission_1\\hw\\utils.py": b"backslash",
+        "submission_1/part0.ipynb ": b"space",
+        "submission_1/copy of a notebook": b'{"cells": []}',
+        "submission_1/essay.txt": b"words",
+        "submission_1/photo.png": b"image",
+        "/".join("abcdefghijklmnop") + "/deep.py": b"deep",
+    }
+
+    taken = unpack(write_zip(tmp_path / "e.zip", members), tmp_path / "out")
+
+    assert files_in(tmp_path / "out") == {
+        "submission_1/HW 11:22/MAE.ipynb": b"colon",
+        "submission_1/hw/utils.py": b"backslash",
+        "submission_1/part0.ipynb": b"space",
+        "submission_1/copy of a notebook": b'{"cells": []}',
+        "/".join("abcdefghijklmnop") + "/deep.py": b"deep",
+    }
+    assert taken.notes == []
+
+
+def test_a_reason_of_the_worker_is_one_line_of_text(tmp_path: Path) -> None:
+    """A worker that was taken over cannot write a second line into what staff read."""
+    with (tmp_path / "z").open("w+b") as file:
+        taker = _Taker(file.fileno(), tmp_path, ExportCaps())
+
+        taker.answer(wire.Message("request", {"what": "left-out", "name": "a.py", "why": "is\n'b.py'\tforged"}))
+
+    assert taker.taken.notes == [("a.py", "`a.py` is\\u000a'b.py'\\u0009forged.")]

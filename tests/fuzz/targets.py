@@ -30,13 +30,14 @@ from grader.feedback.results import build_results, validate_results
 from grader.feedback.words import Judgement
 from grader.intake.caps import Caps
 from grader.intake.documents import read_documents
+from grader.intake.holdings import Held
+from grader.intake.kinds import Kind
 from grader.intake.notebook import read_notebook
 from grader.intake.report import SURVEY_CAPS, Note, read_survey
 from grader.intake.survey import survey
-from grader.intake.unpack import Unpacked, unpack
+from grader.intake.unpack import unpack
 from grader.pipeline.ask import Asker, judge_answers
-from grader.pipeline.claims import Claims
-from grader.pipeline.questions import CHECKS, wanted_names
+from grader.pipeline.questions import wanted_names
 from grader.probes.saved import load_outputs
 from grader.rubric import Question
 from grader.sandbox.host import Sandbox
@@ -44,7 +45,11 @@ from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending
 from grader.verdicts import Evidence
 from grader.wire import Arrays, Message
+from homework.answers import ANSWERS
+from homework.homework import HOMEWORK
+from homework.inspections.claims import Claims
 from tests.fuzz.mutate import any_array, any_json, damaged_json, mutated
+from tests.known import CHECKS
 
 CORPUS = Path(__file__).with_name("corpus")
 _CAPS = Caps(entries=50, total_bytes=1 << 20, file_bytes=1 << 19, archives=4, archive_bytes=1 << 20)
@@ -86,12 +91,11 @@ def seeds(kind: str) -> tuple[bytes, ...]:
 
 def read_zip(data: bytes) -> None:
     """Unpack; whatever the bytes are, what comes out is under the caps."""
-    into = Unpacked()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zipfile warns of names that are there twice
-        unpack("a.zip", memoryview(data), into, caps=_CAPS)
-    assert sum(map(len, into.files.values())) <= _CAPS.total_bytes
-    assert all(not path.startswith("/") and ".." not in path.split("/") for path in into.files)
+        into = unpack({"a.zip": data}, caps=_CAPS)
+    assert sum(len(file.data) for file in into.files) <= _CAPS.total_bytes
+    assert all(not file.path.startswith("/") and ".." not in file.path.split("/") for file in into.files)
 
 
 def read_ipynb(data: bytes) -> None:
@@ -108,7 +112,8 @@ def read_code(data: bytes) -> None:
     notebook = json.dumps({"cells": [cell]}).encode()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        documents = read_documents({"n.ipynb": notebook, "m.py": data}, notes)
+        files = [Held("n.ipynb", notebook, Kind.NOTEBOOK), Held("m.py", data, Kind.MODULE)]
+        documents = read_documents(files, notes)
         for document in documents:
             for block in document.blocks:
                 compile(block.source, "x", "exec", flags=0x400, dont_inherit=True)  # to a tree alone
@@ -118,7 +123,7 @@ def read_submission(files: dict[str, bytes]) -> None:
     """Survey a submission; the trusted side can read what an honest survey of any bytes says."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        message = survey(files, wanted_names(), caps=_CAPS)
+        message = survey(files, wanted_names(ANSWERS), HOMEWORK.files, caps=_CAPS)
     read_survey(transmitted(message, SURVEY_CAPS))
 
 
@@ -190,7 +195,8 @@ def transmitted(message: Message, caps: wire.Caps) -> Message:
 def an_honest_survey() -> dict[str, Any]:
     """Return the meta of a real survey."""
     files = {f"{index}.ipynb": data for index, data in enumerate(seeds("notebook"))}
-    return survey(files, {"vision": ("patchify", "MaskedAutoEncoder.forward_encoder")}).meta
+    wanted = {"vision": ("patchify", "MaskedAutoEncoder.forward_encoder")}
+    return survey(files, wanted, HOMEWORK.files).meta
 
 
 def believe(meta: Any) -> None:
@@ -241,7 +247,7 @@ def judge(given: tuple[str, list[Arrays]]) -> None:
     answers = [CaseAnswer(each) for each in arrays]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        evidence, _ = judge_answers(check, exam, answers, diagnosing=True)
+        evidence, _ = judge_answers(check, exam, answers, ANSWERS.mistakes)
     check_report(evidence)
 
 
@@ -285,7 +291,8 @@ def a_request(random: Random) -> list[tuple[dict[str, Any], Arrays]]:
 
 def lend(calls: list[tuple[dict[str, Any], Arrays]]) -> None:
     """Answer calls of lent helpers: each gets a reply that can travel."""
-    lending = Lending(_HELPERS, {"encoder": _SIZES, "decoder": _SIZES, "patch_size": 2, "num_patches": 2})
+    settings = {"encoder": _SIZES, "decoder": _SIZES, "patch_size": 2, "num_patches": 2}
+    lending = Lending(_HELPERS, ANSWERS.helpers, settings)
     for meta, arrays in calls:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -15,16 +15,18 @@ import nbformat
 import torch
 import yaml
 
-from grader.pipeline.claims import PUBLIC_VECTORS
-from grader.pipeline.questions import CHECKS
 from grader.release.modules import solved_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, template_notebook
 from grader.rubric import Question, Rubric, load_rubric
-from grader.trust.cases import META_NOTEBOOKS, VISION_NOTEBOOK, Case, body_edit, read_case, solved
-from tests.hostile import made
+from grader.trust.cases import Case, body_edit, read_case, solved
+from homework.homework import HOMEWORK
+from homework.inspections.claims import PUBLIC_VECTORS
+from tests.hostile import honest, made
 from tests.hostile.cases import ASKED, Row, place_of_case
+from tests.known import CHECKS, VISION
 
 ROOT = Path(__file__).parents[2]
+_NOTEBOOK = "MAE_student"  # the one that is attacked
 _ALSO_ALONE = "ABCE"  # what runs code of its own or is a file of its own; values and notebooks are judged inside
 
 
@@ -68,19 +70,19 @@ def perfect_files() -> dict[str, bytes]:
     saved = io.BytesIO()
     accuracies = {"vit_acc": 0.7, "mae_linear_acc": 0.4, "mae_finetune_acc": 0.75}
     torch.save({"output": {**{k: v if len(v) > 1 else v[0] for k, v in outputs.items()}, **accuracies}}, saved)
-    files = {f"{name}.ipynb": notebook_bytes(solved(name)) for name in META_NOTEBOOKS}
+    files = {name: notebook_bytes(solved(Path(name).stem)) for part in HOMEWORK.parts for name in part.notebooks}
     files |= {name: source.encode() for name, source in solved_modules().items()}
-    return {"MAE_student.ipynb": notebook_bytes(solved(VISION_NOTEBOOK)), "autograder.pt": saved.getvalue(), **files}
+    return {**files, "autograder.pt": saved.getvalue()}
 
 
 @functools.cache
 def _rubric() -> Rubric:
-    return load_rubric()
+    return load_rubric(HOMEWORK.rubric)
 
 
 @functools.cache
 def _template() -> NotebookNode:
-    return template_notebook("MAE_student")
+    return template_notebook(_NOTEBOOK)
 
 
 class Builder:
@@ -110,7 +112,7 @@ class Builder:
         return [self._job(row, variant, alone=each) for variant in row.variants for each in alone]
 
     def _pointed_at(self, row: Row, name: str) -> list[Job]:
-        case = read_case(place_of_case(name))
+        case = read_case(HOMEWORK, place_of_case(name))
         loses = dict.fromkeys(case.loses, case.verdict.name) | dict(case.also)
         asked = [
             key
@@ -121,7 +123,7 @@ class Builder:
         label = f"{row.name}={name}"
         job = Row(label, row.folder, row.about, expect=loses, also_asked=asked, time_limit_s=limit)
         jobs = [self._job(job, "", alone=False, case=case)]
-        if row.id[0] in _ALSO_ALONE and not (case.is_meta or case.changes.edits):
+        if row.id[0] in _ALSO_ALONE and case.part == VISION and not case.changes.edits:
             same = Row(
                 label,
                 row.folder,
@@ -166,10 +168,10 @@ class Builder:
         files = {} if alone else dict(perfect_files())
         bodies, before, after = row.notebook_edits()
         if case is not None:
-            files |= case.changes.meta_files() if case.is_meta else case.changes.vision_files()
+            files |= case.changes.files_of(case.part)
             files |= {name: text.encode() for name, text in case.changes.files.items()}
         elif bodies or before or after:
-            notebook = _template() if alone else solved(VISION_NOTEBOOK)
+            notebook = _template() if alone else solved(_NOTEBOOK)
             for function, body in bodies.items():
                 notebook = edit_notebook(notebook, dict([body_edit(notebook, function, self._filled(body))]))
             notebook = edit_notebook(notebook, {})
@@ -177,13 +179,13 @@ class Builder:
                 [nbformat.v4.new_code_cell(self._filled(source)) for source in cells] for cells in (before, after)
             )
             notebook.cells = [*first, *notebook.cells, *last]
-            files["MAE_student.ipynb"] = notebook_bytes(notebook)
+            files[f"{_NOTEBOOK}.ipynb"] = notebook_bytes(notebook)
         files |= {name: self._filled(text).encode() for name, text in row.files.items()}
         for name, data in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
         if row.made_by:
-            getattr(made, row.made_by)(folder, variant, perfect_files())
+            getattr(honest if row.id.startswith("G") else made, row.made_by)(folder, variant, perfect_files())
 
     def _questions(self, row: Row) -> list[Question]:
         every = _rubric().questions

@@ -10,9 +10,10 @@ files. A row is named by its id in the list of threats. Its fields:
     at_import: true            # the code runs where the function's cell is run, not where it is called
     then: right                # right, wrong or nothing: what the attacked function, unpatchify, returns afterwards
     bodies, cells_before, cells_after, files: as in tests/test_submissions.py, in place of `attack`
-    made_by: zip_slip          # a function of tests/hostile/made.py that writes the files
+    made_by: zip_slip          # a function of tests/hostile/made.py that writes the files; rows G, which are honest
+                               # and packed in ways of their own, have theirs in tests/hostile/honest.py
     variants: [empty, html]    # it is called once for each
-    same_as: [failed/patched_libraries]   # cases of tests/submissions that are this row
+    same_as: [failed/patched_libraries]   # cases of homework/submissions that are this row
     expect: {unpatchify: PASSED}          # function or check -> verdict; all that is not named must be PASSED.
                                # LOST stands for any verdict that says that the student did not answer right.
     alone: {...}               # the same where the attack is all that was handed in; by default as `expect`, and
@@ -35,8 +36,9 @@ from typing import Any
 
 import yaml
 
+from homework.homework import HOMEWORK
+
 SUBMISSIONS = Path(__file__).parents[1] / "submissions"
-VARIANTS = Path(__file__).parents[2] / "grader" / "trust" / "variants"
 FOLDERS = ("hostile", "malformed")
 LOST = "LOST"
 # The verdicts that say that an answer was asked for and was not right.
@@ -137,6 +139,5 @@ def all_rows() -> list[Row]:
 
 
 def place_of_case(name: str) -> Path:
-    """Return the file of a case that a row points at: a submission of the tests, or one of the right variants."""
-    file = SUBMISSIONS / f"{name}.yaml"
-    return file if file.exists() else VARIANTS / f"{name}.yaml"
+    """Return the file of a case that a row points at."""
+    return HOMEWORK.folder / "submissions" / f"{name}.yaml"

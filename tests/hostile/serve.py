@@ -19,6 +19,7 @@ from typing import Any
 
 from grader.pipeline import run as pipeline
 from grader.sandbox import sweep
+from homework.homework import HOMEWORK
 
 _PATIENCE_S = 280.0
 
@@ -27,9 +28,10 @@ def main() -> None:
     """Grade the jobs of a file; print a JSON object for each."""
     work = Path(sys.argv[1])
     sweep.become_subreaper()  # whatever a grader leaves alive becomes ours to count
-    pipeline.worker_tasks()
-    for library in pipeline.METALEARNING_LIBRARIES:
-        importlib.import_module(library)
+    pipeline.worker_tasks(HOMEWORK)
+    for part in HOMEWORK.parts:
+        for library in part.libraries:
+            importlib.import_module(library)
     mine, servers = int(sys.argv[2]), int(sys.argv[3])
     for job in json.loads((work / "jobs.json").read_text())[mine::servers]:
         print(json.dumps(graded(job, work)), flush=True)
@@ -67,7 +69,7 @@ def _grade(job: Mapping[str, Any], out: Path, work: Path, log: Path) -> None:
         for standard in (1, 2):
             os.dup2(descriptor, standard)
         os.environ.update(job["env"])
-        settings = pipeline.Settings(Path(job["rubric"]), out, secret_file=work / "secret.key")
+        settings = pipeline.Settings(HOMEWORK, Path(job["rubric"]), out, secret_file=work / "secret.key")
         pipeline.grade_submission(Path(job["submission"]), settings)
         status = 0
     except BaseException:  # whatever it is stands in the log, and the status says that it was

@@ -131,12 +131,70 @@ def test_cap_of_entries(tmp_path: Path, count: int, is_whole: bool) -> None:
     assert bool(found.notes) is not is_whole
 
 
-@pytest.mark.parametrize(("depth", "is_taken"), [(2, True), (3, False)])
-def test_cap_of_depth(tmp_path: Path, depth: int, is_taken: bool) -> None:
-    """Files below the deepest folder allowed are not looked for."""
-    write(tmp_path, {"d/" * depth + "a.py": b"x"})
+def test_depth_costs_nothing(tmp_path: Path) -> None:
+    """Nine folders above the notebooks, or thirty, are no reason to leave them out; no honest path is longer."""
+    write(tmp_path, {"d/" * 9 + "a.py": b"x", "e/" * 30 + "b.ipynb": b"{}", ("f" * 200 + "/") * 6 + "c.py": b"x"})
 
-    assert bool(collect(tmp_path, replace(DEFAULT_CAPS, depth=2)).files) is is_taken
+    found = collect(tmp_path)
+
+    assert set(found.files) == {"d/" * 9 + "a.py", "e/" * 30 + "b.ipynb"}
+    assert ["more than 1,000 characters" in note.text for note in found.notes] == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("HW 11:22/a.py", "HW 11:22/a.py"),
+        ("hw\\a.py", "hw/a.py"),
+        ("hw /a.py ", "hw/a.py"),
+        ("C:\\a.py", None),
+        ("..\\a.py", None),
+    ],
+)
+def test_a_folder_has_the_rules_of_a_zip(tmp_path: Path, name: str, path: str | None) -> None:
+    """Names as zip programs leave them when they unpack count as in the zip; what is refused there is refused here."""
+    found = collect(write(tmp_path, {name: b"x"}))
+
+    assert list(found.files) == ([] if path is None else [path])
+    assert path is not None or "leads out of the zip" in found.notes[0].text
+
+
+def test_a_file_under_another_name_is_found_by_its_first_bytes(tmp_path: Path) -> None:
+    """Notebooks, saved files and archives under any name are taken whole, of a PDF only its beginning."""
+    cells = b'{"cells": [{"cell_type": "code"}]}' + b" " * 10_000
+    write(
+        tmp_path,
+        {
+            "“MAE_student.ipynb”的副本": cells,
+            "part0.ipynb.txt": cells,
+            "mae_pretrained.ckpt": b"\x80\x02",
+            "model.safetensors": b"\2",
+            "hw.tar.gz": b"\x1f\x8b",
+            "MAE_student.pdf": b"%PDF-1.5" + bytes(10_000),
+            "essay.txt": b"words",
+            "labels": b"\0" * 100,
+        },
+    )
+
+    sizes = {name: data.size for name, data in collect(tmp_path).files.items()}
+
+    assert sizes == {
+        "“MAE_student.ipynb”的副本": len(cells),
+        "part0.ipynb.txt": len(cells),
+        "mae_pretrained.ckpt": 2,
+        "model.safetensors": 1,
+        "hw.tar.gz": 2,
+        "MAE_student.pdf": 4096,
+    }
+
+
+def test_data_sets_are_not_looked_into(tmp_path: Path) -> None:
+    """CIFAR-10 in the folder costs nothing, whatever its files are called."""
+    write(
+        tmp_path, {"data/cifar-10-python.tar.gz": b"\x1f\x8b", "data/data_batch_1": b"{", "data/test_batch.bin": b"{"}
+    )
+
+    assert [note.kind for note in collect(tmp_path).notes] == ["empty"]
 
 
 def test_names_that_are_no_text_can_be_sent(tmp_path: Path) -> None:
@@ -148,8 +206,18 @@ def test_names_that_are_no_text_can_be_sent(tmp_path: Path) -> None:
     assert name.encode() == b"a\\xff.py"
 
 
-def test_an_archive_of_another_kind_is_told(tmp_path: Path) -> None:
-    """A lone .rar is named in a note that says what to upload instead."""
-    write(tmp_path, {"hw.rar": b"Rar!"})
+def test_an_archive_of_another_kind_is_taken_along(tmp_path: Path) -> None:
+    """The first bytes of a .rar go to the worker, which names it."""
+    write(tmp_path, {"hw.rar": b"Rar!\x1a\x07\0"})
 
-    assert "`hw.rar` was not opened" in collect(tmp_path).notes[0].text
+    assert list(collect(tmp_path).files) == ["hw.rar"]
+
+
+def test_only_so_many_files_are_looked_at(tmp_path: Path) -> None:
+    """Beyond the cap, files whose names say nothing are left out with a note."""
+    write(tmp_path, {f"{number}": b'{"cells": []}' for number in range(5)})
+
+    found = collect(tmp_path, replace(DEFAULT_CAPS, looks=3))
+
+    assert len(found.files) == 3
+    assert "2 files whose names do not say" in found.notes[0].text

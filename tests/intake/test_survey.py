@@ -15,6 +15,7 @@ import pytest
 from grader.intake.report import SURVEY_CAPS, Intake, fingerprint, read_survey
 from grader.intake.survey import answer, ask, survey
 from grader.wire import receive, send
+from homework.homework import HOMEWORK
 
 Zipped = Callable[[Mapping[str, bytes]], bytes]
 Notebook = Callable[..., bytes]
@@ -31,7 +32,7 @@ CELLS = (
 
 def take(files: Mapping[str, bytes], wanted: Mapping[str, Any] = WANTED) -> Intake:
     """Return the validated survey of some files."""
-    return read_survey(survey(files, wanted))
+    return read_survey(survey(files, wanted, HOMEWORK.files))
 
 
 def kinds(intake: Intake) -> set[str]:
@@ -272,7 +273,7 @@ def test_question_and_answer_cross_the_wire(notebook: Notebook) -> None:
     """What `ask` packs, `answer` surveys, with paths of any kind."""
     data = np.frombuffer(notebook(*CELLS), np.uint8)
 
-    intake = read_survey(answer(ask({"päth/ű.ipynb": data}, WANTED)))
+    intake = read_survey(answer(ask({"päth/ű.ipynb": data}, WANTED, HOMEWORK.files)))
 
     assert intake.used == (("vision", "ű.ipynb"),)
 
@@ -282,7 +283,7 @@ def test_the_same_files_give_the_same_survey(notebook: Notebook) -> None:
     files = {"b.ipynb": notebook(*CELLS), "a.ipynb": notebook(*CELLS[:3]), "c.py": b"x = 1"}
     backwards = dict(reversed(list(files.items())))
 
-    assert survey(files, WANTED).meta == survey(backwards, WANTED).meta
+    assert survey(files, WANTED, HOMEWORK.files).meta == survey(backwards, WANTED, HOMEWORK.files).meta
 
 
 def test_a_hostile_name_is_escaped(notebook: Notebook) -> None:
@@ -344,7 +345,7 @@ def test_too_much_code_costs_what_needs_it(notebook: Notebook) -> None:
 
 def test_an_answer_fits_the_wire(notebook: Notebook) -> None:
     """The survey of a submission passes over a socket under its caps."""
-    message = survey({"MAE_student.ipynb": notebook(*CELLS), "autograder.pt": b"tensor"}, WANTED)
+    message = survey({"MAE_student.ipynb": notebook(*CELLS), "autograder.pt": b"tensor"}, WANTED, HOMEWORK.files)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         send(ours, message)

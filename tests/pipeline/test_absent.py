@@ -6,17 +6,18 @@ from dataclasses import replace
 
 import nbformat
 import pytest
+from grader.pipeline.absent import NOTEBOOKS, note_on_absent_notebooks
 
 from grader.intake.report import Code, Intake, Note, NotebookRun
-from grader.pipeline.absent import NOTEBOOKS, note_on_absent_notebooks
-from grader.pipeline.completion import COMPLETIONS
-from grader.pipeline.questions import CHECKS
 from grader.release.notebooks import REPOSITORY
 from grader.rubric import load_rubric
+from homework.homework import HOMEWORK
+from homework.inspections.completion import COMPLETIONS
+from tests.known import CHECKS
 
 EMPTY = Code((), {}, {}, {}, {})
 ALL = tuple(notebook.name for notebook in NOTEBOOKS)
-QUESTIONS = load_rubric().questions
+QUESTIONS = load_rubric(HOMEWORK.rubric).questions
 
 
 def run_of(file: str, *functions: str) -> NotebookRun:

@@ -14,13 +14,12 @@ import torch
 from torch import nn
 
 from grader.intake.report import Code, Intake
-from grader.pipeline.accuracies import Measured, NotMeasured, build_model, draw_sample, measure, possible_claims
 from grader.pipeline.ask import Asker
-from grader.pipeline.claims import Claims, _Claim, _complaint, _how_far_checked
-from grader.probes.checkpoint import load_checkpoint
-from grader.probes.saved import load_outputs
+from grader.probes.saved import load_checkpoint, load_outputs
 from grader.sandbox.host import Sandbox
 from grader.verdicts import Evidence, Verdict
+from homework.inspections.accuracies import Measured, NotMeasured, build_model, draw_sample, measure, possible_claims
+from homework.inspections.claims import Claims, _Claim, _complaint, _how_far_checked
 from reference.vision.autoencoder import MaskedAutoEncoder
 from reference.vision.classifier import ClassificationMAE
 from reference.vision.vit import ClassificationViT, Transformer

@@ -14,6 +14,7 @@ from grader.release.modules import solved_modules
 from grader.release.notebooks import edit_notebook, notebook_bytes, solved_notebook
 from grader.rubric import Question, Rubric, load_rubric
 from grader.verdicts import Verdict
+from homework.homework import HOMEWORK
 
 GRADER = Path(__file__).parents[2] / "grader"
 
@@ -58,7 +59,7 @@ def test_too_little_time_is_shared_by_the_limits() -> None:
 @pytest.mark.parametrize("honest_at_the_end", [0, 3])
 def test_every_question_begins_although_all_before_it_hang(honest_at_the_end: int) -> None:
     """Played through with the real rubric: each of 48 questions that all hang twice still gets some seconds."""
-    rubric = load_rubric()
+    rubric = load_rubric(HOMEWORK.rubric)
     spent, least = 0.0, 99.0
     for index, question in enumerate(rubric.questions):
         allowed = budget(rubric.time_limit_s, spent_s=spent).allowance_s(question, rubric.questions[index + 1 :])
@@ -101,7 +102,7 @@ def _sleeping(source: str) -> str:
 def test_what_hangs_does_not_cost_the_other_half(tmp_path: Path) -> None:
     """Every vision function sleeps, for longer in all than there is time; the other half keeps all its points."""
     limit_s, total_s = 6.0, 150.0
-    whole = load_rubric().questions
+    whole = load_rubric(HOMEWORK.rubric).questions
     first = [q for q in whole if q.part == "vision" and q.aspect != "claim"]
     second = [q for q in whole if q.part != "vision"]
     # The notebooks of this submission were not run: what is only there to be looked at is left out.
@@ -109,7 +110,8 @@ def test_what_hangs_does_not_cost_the_other_half(tmp_path: Path) -> None:
     asked = [Question(**{**vars(q), "time_limit_s": limit_s if q in first else q.time_limit_s}) for q in first + second]
 
     report = grade_submission(
-        hanging_vision(tmp_path / "submission"), Settings(Rubric("HW", total_s, tuple(asked)), tmp_path / "out")
+        hanging_vision(tmp_path / "submission"),
+        Settings(HOMEWORK, Rubric("HW", total_s, tuple(asked)), tmp_path / "out"),
     )
 
     found = {item.question.check: item.evidence.verdict for item in report.judgements}
@@ -143,8 +145,10 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(time, "time", lambda: 1e9 + (86_400 if next(jumps) % 2 else -86_400))
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "MAE_student.ipynb").write_bytes(notebook_bytes(solved_notebook("MAE_student")))
-    asked = tuple(q for q in load_rubric().questions if q.check in ("patchify.output", "unpatchify.output"))
+    asked = tuple(
+        q for q in load_rubric(HOMEWORK.rubric).questions if q.check in ("patchify.output", "unpatchify.output")
+    )
 
-    report = grade_submission(tmp_path / "s", Settings(Rubric("HW", 60, asked), tmp_path / "out"))
+    report = grade_submission(tmp_path / "s", Settings(HOMEWORK, Rubric("HW", 60, asked), tmp_path / "out"))
 
     assert [item.evidence.verdict for item in report.judgements] == [Verdict.PASSED] * 2

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from grader.intake.report import NotebookRun
-from grader.pipeline.completion import COMPLETIONS, Completion, judge_completion
 from grader.rubric import load_rubric
 from grader.verdicts import Verdict
+from homework.homework import HOMEWORK
+from homework.inspections.completion import COMPLETIONS, Completion, judge_completion
 
 PART = Completion("part.ipynb", ("learn", "also_learn"))
 RUN = NotebookRun("mine.ipynb", 5, 5, 2, 0, frozenset(), frozenset({"learn"}))
@@ -17,7 +18,7 @@ RUN = NotebookRun("mine.ipynb", 5, 5, 2, 0, frozenset(), frozenset({"learn"}))
 
 def test_every_completion_question_has_its_notebook() -> None:
     """The rubric's questions and the table of notebooks name each other."""
-    asked = {question.check for question in load_rubric().questions if question.aspect == "completion"}
+    asked = {question.check for question in load_rubric(HOMEWORK.rubric).questions if question.aspect == "completion"}
 
     assert asked == set(COMPLETIONS)
 

@@ -22,7 +22,6 @@ from unittest import mock
 
 from grader.feedback import results
 from grader.pipeline import run
-from grader.rubric import DEFAULT_RUBRIC
 from grader.sandbox.host import Running, Sandbox
 
 counted = {"workers": 0, "cases": 0, "sent": 0, "received": 0, "validated": 0}
@@ -47,7 +46,7 @@ class Validator:
         counted["validated"] += len(content["tests"])
         validator.validate(content)
 
-settings = run.Settings(DEFAULT_RUBRIC, Path(sys.argv[1]))
+settings = run.Settings(HOMEWORK.rubric, Path(sys.argv[1]))
 with (
     mock.patch.object(Sandbox, "begin", count_begin),
     mock.patch.object(Running, "outcome", count_outcome),

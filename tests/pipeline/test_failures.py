@@ -23,6 +23,7 @@ from grader.feedback.words import Judgement
 from grader.pipeline.questions import Questions
 from grader.pipeline.run import CutShort, Settings, grade_submission
 from grader.rubric import Question, Rubric
+from homework.homework import HOMEWORK
 
 ROOT = Path(__file__).parents[2]
 RUBRIC = """
@@ -224,7 +225,9 @@ def settings_in(folder: Path) -> Settings:
     """Write a submission; return settings that grade it."""
     (folder / "submission").mkdir()
     submit(folder, RIGHT, ANSWERS)
-    return Settings(questions("patchify.output", "unpatchify.output", "patchify.generality"), folder / "results")
+    return Settings(
+        HOMEWORK, questions("patchify.output", "unpatchify.output", "patchify.generality"), folder / "results"
+    )
 
 
 @pytest.mark.parametrize("full_from", [1, 2, 3])

@@ -25,13 +25,16 @@ from grader.intake.report import Code, Intake
 from grader.intake.survey import answer as answer_survey
 from grader.pipeline import run as run_module
 from grader.pipeline.ask import Asker, read_answers
-from grader.pipeline.claims import PUBLIC_VECTORS
-from grader.pipeline.questions import CHECKS, Questions
+from grader.pipeline.questions import Questions
 from grader.pipeline.run import Report, Settings, grade_submission
 from grader.rubric import Question, Rubric, load_rubric
 from grader.sandbox.outcome import Ending, Outcome
 from grader.verdicts import Evidence, Verdict, failed, passed
 from grader.wire import Message
+from homework.answers import ANSWERS
+from homework.homework import HOMEWORK
+from homework.inspections.claims import PUBLIC_VECTORS
+from tests.known import CHECKS
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,7 +87,7 @@ def grade(tmp_path: Path) -> Grade:
     def grade_it(sources: Sequence[str], *checks: str, files: dict[str, bytes] | None = None, **options: Any) -> Report:
         submission = write_submission(tmp_path / "submission", *sources, **(files or {}))
         rubric = options.pop("rubric", None) or rubric_of(*checks)
-        return grade_submission(submission, Settings(rubric, tmp_path / "out", **options))
+        return grade_submission(submission, Settings(HOMEWORK, rubric, tmp_path / "out", **options))
 
     return grade_it
 
@@ -139,7 +142,9 @@ def test_a_fault_of_ours_costs_one_question_and_blames_nobody(
     grade: Grade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a judge raises, that question is not graded; the others are, and the student reads that we failed."""
-    monkeypatch.setitem(CHECKS, "patchify.output", replace(CHECKS["patchify.output"], judge=broken_judge))
+    broken = replace(CHECKS["patchify.output"], judge=broken_judge)
+    checks = tuple(broken if check.key == broken.key else check for check in ANSWERS.checks)
+    monkeypatch.setattr("homework.answers.ANSWERS", replace(ANSWERS, checks=checks))
     report = grade([PATCHIFY], "patchify.output", "patchify.generality")
 
     assert verdicts(report) == ["INFRASTRUCTURE", "PASSED"]
@@ -202,7 +207,7 @@ def test_a_rubric_that_asks_what_there_is_not_is_the_staffs_error(grade: Grade, 
 def test_an_empty_submission_is_graded_with_words(tmp_path: Path) -> None:
     """Nothing is found, and the report says what to hand in."""
     (tmp_path / "empty").mkdir()
-    report = grade_submission(tmp_path / "empty", Settings(rubric_of("patchify.output"), tmp_path / "out"))
+    report = grade_submission(tmp_path / "empty", Settings(HOMEWORK, rubric_of("patchify.output"), tmp_path / "out"))
 
     assert verdicts(report) == ["MISSING"]
     assert "no notebook" in written(tmp_path)["output"]
@@ -235,7 +240,7 @@ class ScriptedAsker(Asker):
         return Outcome(Ending.ANSWERED, None)
 
 
-QUESTIONS_OF = {question.check: question for question in load_rubric().questions}
+QUESTIONS_OF = {question.check: question for question in load_rubric(HOMEWORK.rubric).questions}
 DECODER, HELPER = "MaskedAutoEncoder.forward_decoder.output", "restore_masked.output"
 
 
@@ -243,8 +248,8 @@ def ask(own: Evidence, assisted: Evidence, *, unsound: bool) -> tuple[Evidence, 
     """Ask about forward_decoder, which may be lent restore_masked, after restore_masked was judged."""
     code = Code((), dict.fromkeys(("MaskedAutoEncoder", "restore_masked"), ()), {}, {}, {})
     script = {False: own, True: assisted}
-    asker = ScriptedAsker(None, Intake({"vision": code}), b"", "cpu", 64, script=script)  # type: ignore[arg-type]
-    questions = Questions(asker)
+    asker = ScriptedAsker(HOMEWORK, None, Intake({"vision": code}), b"", "cpu", 64, script=script)  # type: ignore[arg-type]
+    questions = Questions(asker, ANSWERS)
     answered, exam = Outcome(Ending.ANSWERED, None), Exam({}, {}, [])
     script[False] = failed("the helper is wrong") if unsound else passed()
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from grader.checks.misconceptions import CATALOGUE, Misconception
 from grader.intake.report import Cell, Code
 from grader.pipeline.places import places_of
+from homework.misconceptions import CATALOGUE, Misconception
 
 MODEL = '''class Other(nn.Module):
     def forward(self, images):

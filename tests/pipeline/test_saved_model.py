@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from grader.pipeline.run import Settings, grade_submission
-from grader.release.saved_model import saved_model_bytes
 from grader.rubric import Question, Rubric
 from grader.verdicts import Evidence, Verdict
+from homework.homework import HOMEWORK
+from homework.release.saved_model import saved_model_bytes
 
 QUESTION = Question("vision", "6.3", "mae_pretrained.pt.saved-model", 4, "Saved model", "Asked.", time_limit_s=20)
 
@@ -29,7 +32,7 @@ def judged(folder: Path, content: bytes | None) -> Evidence:
     (submission / "MAE_student.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     if content is not None:
         (submission / "mae_pretrained.pt").write_bytes(content)
-    report = grade_submission(submission, Settings(Rubric("HW", 60, (QUESTION,)), folder / "out"))
+    report = grade_submission(submission, Settings(HOMEWORK, Rubric("HW", 60, (QUESTION,)), folder / "out"))
     (judgement,) = report.judgements
     return judgement.evidence
 
@@ -58,6 +61,19 @@ def test_a_trained_model_has_its_points(tmp_path: Path) -> None:
     assert evidence.pictures[0].kind == "reconstruction"
 
 
+def test_harmless_company_costs_nothing(tmp_path: Path) -> None:
+    """A number of numpy, arguments, a random state, the key `net` and a prefix beside good weights: all points."""
+    state = torch.load(io.BytesIO(saved_model_bytes()), weights_only=True)
+    content = {
+        "net": {f"module.{name}": value for name, value in state.items()},
+        "loss": np.float64(0.5),
+        "args": argparse.Namespace(lr=0.1),
+        "rng": np.random.default_rng(0),
+    }
+
+    assert judged(tmp_path, saved(content)).passed
+
+
 def test_a_missing_file_says_what_to_upload(tmp_path: Path) -> None:
     """The file's name, the cell that makes it and the cell that packs it."""
     evidence = judged(tmp_path, None)
@@ -71,7 +87,7 @@ def test_a_missing_file_says_what_to_upload(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (saved(Payload()), "opening it would run code"),
-        (saved({"model": {"x": Payload()}}), "opening it would run code"),
+        (saved({"model": {"x": Payload()}}), "(`posix.mkdir`), and opening it would run code"),
         (saved(nn.Linear(2, 2)), "holds a whole pickled module"),
         (b"<html>", "damaged, cut off, or something else"),
         (b"", "damaged, cut off, or something else"),

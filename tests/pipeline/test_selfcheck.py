@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from grader.pipeline.questions import CHECKS
 from grader.pipeline.selfcheck import METALEARNING_VECTORS, PUBLIC, VISION_VECTORS, SelfCheck, check_submission
-from grader.release import edit_modules, edit_notebook, solved_modules, solved_notebook
-from grader.release.notebooks import REPOSITORY, notebook_bytes
+from grader.release.modules import edit_modules, solved_modules
+from grader.release.notebooks import REPOSITORY, edit_notebook, notebook_bytes, solved_notebook
 from grader.verdicts import Verdict
+from homework.homework import HOMEWORK
+from tests.known import CHECKS
 
 META = ("metalearning-part0", "metalearning-part2")
 
@@ -41,7 +42,7 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> SelfCheck:
         vision={"    return kept, mask, ids_restore": "    return kept, 1 - mask, ids_restore"},
         module={"@ alpha) != z_test))": "@ alpha) == z_test))"},
     )
-    return check_submission(folder)
+    return check_submission(HOMEWORK, folder)
 
 
 def test_functions_are_asked_as_the_grader_asks_them() -> None:

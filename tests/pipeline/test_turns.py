@@ -24,8 +24,9 @@ from grader.rubric import Question, load_rubric
 from grader.sandbox.host import Running, Sandbox
 from grader.sandbox.outcome import Ending, Outcome
 from grader.verdicts import Evidence, Verdict, passed
+from homework.homework import HOMEWORK
 
-RUBRIC = load_rubric()
+RUBRIC = load_rubric(HOMEWORK.rubric)
 HELPERS = {"random_masking.output", "random_masking.generality", "restore_masked.output", "patchify.output"}
 WRONG = "def random_masking(x, keep_length, ids_shuffle):\n    raise ValueError('not yet')\n"
 
@@ -154,7 +155,7 @@ def events(source: str, tmp_path: Path, checks: set[str]) -> list[str]:
         return evidence
 
     asked = tuple(question for question in RUBRIC.questions if question.check in checks)
-    settings = Settings(replace(RUBRIC, questions=asked), tmp_path / "out")
+    settings = Settings(HOMEWORK, replace(RUBRIC, questions=asked), tmp_path / "out")
     with mock.patch.object(Questions, "begin", begun), mock.patch.object(Asker, "judge", judged):
         grade_submission(submission, settings)
     return seen
@@ -189,7 +190,7 @@ def test_no_more_than_one_worker_computes_at_a_time(tmp_path: Path) -> None:
         return found
 
     asked = tuple(question for question in RUBRIC.questions if question.aspect != "convergence")
-    settings = Settings(replace(RUBRIC, questions=asked), tmp_path)
+    settings = Settings(HOMEWORK, replace(RUBRIC, questions=asked), tmp_path)
     with mock.patch.object(Sandbox, "begin", begun), mock.patch.object(Running, "outcome", over):
         grade_submission(Path(__file__).parents[2] / "examples" / "hw4_submission.zip", settings)
 

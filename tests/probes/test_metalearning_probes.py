@@ -15,6 +15,7 @@ import pytest
 from grader import wire
 from grader.probes.task import ANSWER, FAILURE, probe
 from grader.wire import Arrays
+from homework.homework import HOMEWORK
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +53,7 @@ def ask(
     inputs = {f"0/{key}": array for key, array in arrays.items()}
     near, far = socket.socketpair()
     with near, far:
-        return probe(wire.Message("probe", request, inputs), near)
+        return probe(HOMEWORK.probes(), wire.Message("probe", request, inputs), near)
 
 
 def answer(*args: Any, **kwargs: Any) -> Arrays:
@@ -118,7 +119,20 @@ def test_hidden_points_are_handed_out(where: str) -> None:
     assert found["hidden"] == 1
 
 
-@pytest.mark.parametrize("points", ["np.random.uniform(-1, 1, n)", "generate_x(n + 1, 'uniform_random')[:n]"])
+@pytest.mark.parametrize("points", ["np.random.uniform(-1, 1, n)", "np.random.uniform(high=1, low=-1, size=(n,))"])
+def test_hidden_points_are_handed_out_for_uniform_ones_too(points: str) -> None:
+    """Who writes generate_x out takes the hidden points, and NumPy's own function is back afterwards."""
+    source = f"import numpy as np\n{SIGNATURE} return sum({points}) * w[0] + 0 * np.random.uniform(size=n)[0]"
+    before = np.random.uniform
+
+    found = answer("meta_update_classification", source, UPDATE, settings=UPDATE_SETTINGS)
+
+    assert float(found["loss"]) == pytest.approx(0.7)
+    assert found["hidden"] == 1
+    assert np.random.uniform is before
+
+
+@pytest.mark.parametrize("points", ["np.random.default_rng(1).uniform(-1, 1, n)", "generate_x(n + 1, 'x')[:n]"])
 def test_own_points_bring_home_a_mean(points: str) -> None:
     """Where the hidden points were not taken, the loss is the mean over as many points as are asked for."""
     source = f"import numpy as np\nfrom utils import generate_x\n{SIGNATURE} return (2 + 0 * {points}).sum() * w[0]"
@@ -127,6 +141,22 @@ def test_own_points_bring_home_a_mean(points: str) -> None:
 
     assert float(found["loss"]) == pytest.approx(2)
     assert found["hidden"] == 0
+
+
+def test_an_update_in_single_precision_gets_its_own_kind_of_numbers() -> None:
+    """Whose features are float32 cannot multiply doubles; the loss is the same, and gradients still flow."""
+    source = f"""
+import torch
+from utils import generate_x
+{SIGNATURE}
+    return (torch.tensor(generate_x(n, 'uniform_random'), dtype=torch.float32) @ w)
+"""
+    inputs = {**UPDATE, "cotangent/loss": np.ones(())}
+
+    found = answer("meta_update_classification", source, inputs, settings=UPDATE_SETTINGS, modules={"utils": UTILS})
+
+    assert float(found["loss"]) == pytest.approx(0.7)
+    np.testing.assert_allclose(found["gradient/w_t"], UPDATE["points"], rtol=1e-6)
 
 
 DATA: Arrays = {
@@ -176,7 +206,6 @@ def test_the_oracle_may_have_its_old_name(name: str) -> None:
 RUN: dict[str, Any] = {
     "function": "learn",
     "updates": ["update"],
-    "tests_are_stand_ins": True,
     "params": {"d": 3, "k_idx": [1], "n_train_inner": 2},
 }
 HELPERS = """
@@ -215,6 +244,24 @@ def test_the_first_tasks_coefficients_are_seen() -> None:
     source = f"{HELPERS}\ndef learn(params):\n    update(w[4], w[1]); update(w[3], w[2])"
 
     assert answer("meta_learning", source, {}, settings=RUN)["w_t"].tolist() == [4, 4, 4]
+
+
+def test_calls_of_the_update_are_counted() -> None:
+    """How often the meta update was asked says how many iterations there were."""
+    source = f"{HELPERS}\ndef learn(params):\n    for _ in range(6): update(w[0], w[1])"
+
+    assert answer("meta_learning", source, {}, settings=RUN)["updates"] == 6
+
+
+def test_hidden_points_have_to_be_taken_in_every_iteration() -> None:
+    """Points that are drawn once for all iterations are not fresh."""
+    source = f"{HELPERS}\ndef generate_x(n, kind): return None\ndef learn(params):\n    {{}}\n    return w[1]"
+    settings = {**RUN, "params": {**RUN["params"], "num_iterations": 3}}
+    inputs = {"inner_points": np.array([0.25, 0.5])}
+
+    for times, hidden in ((1, 0), (2, 0), (3, 1), (9, 1)):
+        code = source.format(f"for _ in range({times}): generate_x(2, 'uniform_random')")
+        assert answer("meta_learning", code, inputs, settings=settings)["hidden"] == hidden
 
 
 def test_a_run_without_weights_says_so() -> None:
@@ -259,3 +306,22 @@ def test_a_run_says_whether_it_took_hidden_points(call: str, hidden: int) -> Non
     found = answer("meta_learning", source, {"inner_points": np.array([0.25, 0.5])}, settings=RUN)
 
     assert found["hidden"] == hidden
+
+
+@pytest.mark.parametrize("call", ["generate_y(f, [0, 1], {drawn})", "generate_y(f, k_idx=[0, 1], k_val={drawn})"])
+@pytest.mark.parametrize(("drawn", "sign"), [("[0.6, 0.8]", 1), ("[0.6, -0.8]", -1), ("None", 7)])
+def test_every_task_is_the_hidden_one_or_its_negative(call: str, drawn: str, sign: int) -> None:
+    """generate_y gives the values of one task whatever was drawn; without coefficients it does what it does."""
+    source = f"""
+import numpy as np
+{HELPERS}
+def generate_y(features, k_idx, k_val=None): return 7 * 0.3 if k_val is None else features[:, k_idx] @ k_val
+def learn(params):
+    f = np.array([[1.0, 2.0]])
+    return w[1] * {call.format(drawn=drawn)}
+"""
+    inputs = {"inner_points": np.array([0.25, 0.5]), "k_val": np.array([0.1, 0.1])}
+
+    found = answer("meta_learning", source, inputs, settings=RUN)
+
+    np.testing.assert_allclose(found["path"][-1], sign * 0.3)

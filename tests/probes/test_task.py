@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import io
 import os
@@ -18,6 +19,7 @@ import torch
 from grader import wire
 from grader.probes.saved import load_outputs
 from grader.probes.task import ANSWER, FAILURE, probe
+from homework.homework import HOMEWORK
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def ask(source: str, connection: socket.socket, *, probe_name: str = "patchify",
         "memory_mib": 256,
         "cases": [1, 2],
     }
-    return probe(wire.Message("probe", {**request, **meta}, arrays), connection)
+    return probe(HOMEWORK.probes(), wire.Message("probe", {**request, **meta}, arrays), connection)
 
 
 def test_outputs_arguments_and_gradients_come_home(connection: socket.socket) -> None:
@@ -177,6 +179,15 @@ def test_saved_outputs_come_home_by_key_and_part() -> None:
         "vit_acc/0",
     ]
     assert message.arrays["mae_linear_acc/0"] == 0.4
+
+
+def test_arrays_of_numpy_are_taken_like_tensors() -> None:
+    """Who saves `patches.numpy()` is compared like everybody else, in company of any kind."""
+    message = load({"output": {"patchify": np.ones((2, 3)), "mask": np.array([True]), "config": argparse.Namespace()}})
+
+    assert message.arrays["patchify/0"].tolist() == [[1.0] * 3] * 2
+    assert message.arrays["mask/0"].tolist() == [True]
+    assert message.meta["unusable"] == ["config"]
 
 
 def test_outputs_without_their_wrapper_and_in_the_old_format_are_taken() -> None:

@@ -8,9 +8,8 @@ import nbformat
 import pytest
 
 from grader.errors import StaffError
-from grader.release import solved_notebook
 from grader.release.answers import PARTS, answers_markdown, figure_files, gather_answers
-from grader.release.notebooks import NotebookNode
+from grader.release.notebooks import NotebookNode, solved_notebook
 
 META = [f"metalearning-part{part}" for part in range(3)]
 

@@ -15,14 +15,16 @@ import pytest
 import torch
 
 from grader.errors import StaffError
-from grader.release import gate, write_vectors
+from grader.release import gate
 from grader.release.autograder import _contents
 from grader.release.gate import MISTAKES, Trial, complaint, release_gate, trials_with_mistakes
 from grader.release.notebooks import REPOSITORY, notebook_bytes, solved_notebook
-from grader.release.second_solution import CLASSIFICATION, THEORY, VISION
-from grader.rubric import DEFAULT_RUBRIC, load_rubric
+from grader.rubric import load_rubric
+from homework.homework import HOMEWORK
+from homework.release.second_solution import CLASSIFICATION, THEORY, VISION
+from homework.release.vectors import write_vectors
 
-RUBRIC = load_rubric()
+RUBRIC = load_rubric(HOMEWORK.rubric)
 
 
 def results(loses: set[str]) -> dict[str, object]:
@@ -111,7 +113,7 @@ def test_answers_that_students_do_not_hold_are_refused(tmp_path: Path) -> None:
 
 def test_the_zip_holds_what_grading_needs_and_no_more() -> None:
     """No notebook source, no release and no cache goes in; every module that `grade` imports from ours does."""
-    names = {name for name, _ in _contents(DEFAULT_RUBRIC)}
+    names = {name for name, _ in _contents(HOMEWORK.rubric)}
 
     assert {"setup.sh", "run_autograder", "grader/__main__.py", "grader/rubric.yaml"} <= names
     assert not [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import sys
 import zipfile
@@ -18,8 +19,8 @@ import torch
 
 from benchmarks.metalearning import Part, fast_numbers, largest_difference, literal_numbers, timed
 from benchmarks.student_modules import utils_classification_copypaste
-from grader.release import edit_notebook, module_sources, solved_modules, solved_notebook, template_modules
-from grader.release.notebooks import NotebookNode, template_notebook
+from grader.release.modules import module_sources, solved_modules, template_modules
+from grader.release.notebooks import NotebookNode, edit_notebook, solved_notebook, template_notebook
 from grader.release.submissions import META_NOTEBOOKS
 from reference.metalearning.regression import run_regression
 from reference.metalearning.settings import PART_G
@@ -88,7 +89,8 @@ MISTAKES = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Run inside an empty folder whose modules can be imported; plots are drawn and thrown away."""
+    """Run inside a folder that holds self_check.py alone; plots are drawn and thrown away."""
+    write_modules(tmp_path, {"self_check.py": template_modules()["self_check.py"]})
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     loaded = {name: sys.modules.pop(name) for name in MODULES if name in sys.modules}
@@ -137,7 +139,7 @@ def test_solved_theory_notebook_runs() -> None:
 @pytest.mark.usefixtures("folder")
 def test_theory_template_says_not_implemented() -> None:
     """The untouched template runs as far as the plot and says what is missing."""
-    _, printed = run_cells(template_notebook("metalearning-part0"), last='self_check(\n    "descend')
+    _, printed = run_cells(template_notebook("metalearning-part0"), last='check_cases(\n    "descend')
 
     assert printed.count("not checked") == 5
     assert "aliased_coefficients: not checked. `aliased_coefficients` is not implemented yet." in printed
@@ -148,7 +150,7 @@ def test_theory_template_says_not_implemented() -> None:
 def test_theory_self_checks_say_in_words_what_is_wrong(mistake: str) -> None:
     """A mistake gets a sentence from its own self-check."""
     name, old, new, words = MISTAKES[mistake]
-    last = f'self_check(\n    "{name}"'
+    last = f'check_cases(\n    "{name}"'
 
     _, printed = run_cells(edit_notebook(solved_notebook("metalearning-part0"), {old: new}), last=last)
 
@@ -160,8 +162,8 @@ def test_theory_self_checks_say_in_words_what_is_wrong(mistake: str) -> None:
 @pytest.mark.usefixtures("folder")
 def test_theory_tolerance_has_two_sides() -> None:
     """Rounding and lists pass; a difference just above the tolerance, NaN and words do not."""
-    namespace, _ = run_cells(template_notebook("metalearning-part0"), last="def describe_difference")
-    describe, tolerance = namespace["describe_difference"], namespace["check_tolerance"].relative
+    self_check = importlib.import_module("self_check")
+    describe, tolerance = self_check.describe_numbers, self_check.THEORY_TOLERANCE.relative
     expected = np.array([3.0, 4.0])
 
     assert describe("x", list(expected * (1 + 0.9 * tolerance)), expected) == ""
@@ -198,7 +200,7 @@ def test_second_experiments_ask_for_code(folder: Path) -> None:
     with pytest.raises(NotImplementedError, match="meta_learning_classification is not implemented yet"):
         run_cells(template)
     template.cells = [cell for cell in template.cells if "params_g" not in cell.source]
-    _, printed = run_cells(template, last='self_check("test_zero')
+    _, printed = run_cells(template, last='check_numbers("test_zero')
     assert printed.count("not checked") == 4
 
 
@@ -211,7 +213,7 @@ def test_self_check_of_part_two_sees_accuracy(folder: Path) -> None:
     notebook = edit_notebook(solved_notebook("metalearning-part2"), TINY)
     notebook.cells = [cell for cell in notebook.cells if "params_g" not in cell.source]
 
-    _, printed = run_cells(notebook, last='self_check("test_zero')
+    _, printed = run_cells(notebook, last='check_numbers("test_zero')
 
     assert "test_classification: `test_classification` has the right shape (8,), but 6 of 8 elements differ." in printed
     assert "meta_update_classification: correct" in printed

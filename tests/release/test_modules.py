@@ -7,9 +7,16 @@ import ast
 import pytest
 
 from grader.errors import StaffError
-from grader.release import edit_modules, module_sources, solved_modules, template_modules
+from grader.intake.report import read_survey
+from grader.intake.survey import survey
+from grader.pipeline.handed_out import given_modules
+from grader.pipeline.questions import wanted_names
+from grader.release.modules import edit_modules, module_sources, solved_modules, template_modules
+from grader.release.notebooks import notebook_bytes, notebook_sources, solved_notebook
+from homework.answers import ANSWERS
+from homework.homework import HOMEWORK
 
-GIVEN = ["utils.py", "utils_reg.py", "utils_visualization.py"]
+GIVEN = ["self_check.py", "utils.py", "utils_reg.py", "utils_visualization.py"]
 WRITTEN = ["utils_classification.py", "utils_classification_copypaste.py"]
 WRITTEN_FUNCTIONS = {
     "meta_update_classification",
@@ -58,7 +65,7 @@ def functions_of(text: str) -> dict[str, ast.FunctionDef]:
 
 
 def test_all_modules_are_there() -> None:
-    """Five modules are handed out, under the names that the notebooks import."""
+    """Six modules are handed out, under the names that the notebooks import."""
     assert [source.name for source in module_sources()] == sorted(GIVEN + WRITTEN)
 
 
@@ -121,3 +128,22 @@ def test_edits_are_loud() -> None:
     for name, count in (("b.py", 2), ("c.py", 0)):
         with pytest.raises(StaffError, match=f"stands {count} times in {name}"):
             edit_modules(modules, {name: {"x = 1": "x = 2"}})
+
+
+def test_the_self_check_changes_nothing_of_what_is_graded() -> None:
+    """With self_check.py in the zip and without it, workers get the same code, and neither is remarked upon."""
+    files = {f"{source.stem}.ipynb": notebook_bytes(solved_notebook(source.stem)) for source in notebook_sources()}
+    files |= {name: text.encode() for name, text in solved_modules().items()}
+
+    with_it = read_survey(survey(files, wanted_names(ANSWERS), HOMEWORK.files))
+    without = read_survey(
+        survey(
+            {name: data for name, data in files.items() if name != "self_check.py"},
+            wanted_names(ANSWERS),
+            HOMEWORK.files,
+        )
+    )
+
+    assert with_it.parts == without.parts
+    assert with_it.notes == without.notes
+    assert "self_check" in given_modules(HOMEWORK)

@@ -11,14 +11,11 @@ import pytest
 import torch
 
 from grader.errors import StaffError
-from grader.release import (
-    public_vectors,
-    solved_modules,
-    submissions,
-    write_example_submission,
-    write_solved_submission,
-)
+from grader.release import submissions
+from grader.release.modules import solved_modules
 from grader.release.notebooks import notebook_bytes, solved_notebook
+from homework.release.submissions import write_example_submission, write_solved_submission
+from homework.release.vectors import public_vectors
 
 # Measured: the solved notebook differs from the public answers by at most 2.2e-7 of their norm (float32).
 RTOL = 1e-5

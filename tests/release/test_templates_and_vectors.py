@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from grader.release import module_sources, notebook_sources, public_vectors, write_templates, write_vectors
-from grader.release.notebooks import REPOSITORY
+from grader.release.modules import module_sources
+from grader.release.notebooks import REPOSITORY, notebook_sources
+from grader.release.templates import write_templates
+from homework.release.vectors import public_vectors, write_vectors
 
 COMMITTED = REPOSITORY / "student_templates"
 KEYS = {

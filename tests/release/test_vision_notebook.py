@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import sys
 import types
@@ -16,8 +17,10 @@ import torch
 from torch.utils.data import TensorDataset
 
 from grader.pipeline.selfcheck import check_submission
-from grader.release import edit_notebook, solved_notebook, template_notebook, write_vectors
-from grader.release.notebooks import NotebookNode, notebook_bytes
+from grader.release.modules import template_modules
+from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook, template_notebook
+from homework.homework import HOMEWORK
+from homework.release.vectors import write_vectors
 
 WRITTEN = [
     "patchify",
@@ -97,15 +100,18 @@ MISTAKES = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run inside an empty folder with the public vectors."""
+    """Run inside a folder with the public vectors and the self-check alone."""
     write_vectors(tmp_path / "public_vectors.pt")
+    (tmp_path / "self_check.py").write_text(template_modules()["self_check.py"])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
 
 
 def run_cells(notebook: NotebookNode, *, training: bool = False, last: str = "") -> tuple[dict[str, Any], str]:
     """Run a notebook's cells in order, stop after the one that contains `last`, return names and output."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
+    sys.modules.pop("self_check", None)  # a notebook has a kernel, and with it the module, of its own
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         for cell in notebook.cells:
             if cell.cell_type == "code" and (training or "training" not in cell.metadata.get("tags", [])):
@@ -165,7 +171,7 @@ def test_self_check_and_grader_use_the_same_words(folder: Path, mistake: str) ->
     (verdict,) = [line for line in printed.splitlines() if line.startswith(f"{name}:")]
 
     (folder / "MAE_student.ipynb").write_bytes(notebook_bytes(notebook))
-    found = check_submission(folder / "MAE_student.ipynb", functions=(name,))
+    found = check_submission(HOMEWORK, folder / "MAE_student.ipynb", functions=(name,))
 
     finding = found.judgements[0].evidence.findings[-1]
     assert len(finding) > 30
@@ -175,8 +181,8 @@ def test_self_check_and_grader_use_the_same_words(folder: Path, mistake: str) ->
 @pytest.mark.usefixtures("folder")
 def test_tolerance_has_two_sides() -> None:
     """Rounding passes, with int and bool masks too; a difference just above the tolerance does not."""
-    namespace, _ = run_cells(template_notebook("MAE_student"))
-    describe, tolerance = namespace["describe_difference"], namespace["check_tolerance"].relative
+    self_check = importlib.import_module("self_check")
+    describe, tolerance = self_check.describe_tensor, self_check.VISION_TOLERANCE.relative
     expected = torch.randn(100, generator=torch.Generator().manual_seed(0))
     mask = torch.tensor([1.0, 0.0, 1.0])
 
@@ -186,6 +192,30 @@ def test_tolerance_has_two_sides() -> None:
     assert describe("mask", mask.long(), mask) == ""
     assert describe("mask", mask.numpy(), mask) == ""
     assert "infinite" in describe("x", expected.index_fill(0, torch.tensor([3]), torch.inf), expected)
+
+
+@pytest.mark.parametrize("content", [None, b"cut short"], ids=["missing", "cut short"])
+def test_without_public_vectors_a_sentence_says_so(folder: Path, content: bytes | None) -> None:
+    """The notebook runs through, and every self-check says which file to put where; none of them calls code right."""
+    (folder / "public_vectors.pt").unlink()
+    if content is not None:
+        (folder / "public_vectors.pt").write_bytes(content)
+
+    namespace, printed = run_cells(solved_notebook("MAE_student"))
+
+    for name in WRITTEN:
+        assert f"{name}: not checked. `public_vectors.pt` " in printed
+    assert "correct" not in printed
+    assert ("cannot be read" in printed) == (content is not None)
+    assert namespace["output"] == {}
+
+
+def test_notebooks_hold_no_comparison_of_their_own() -> None:
+    """What is compared, and how, stands in self_check.py; notebooks import it in one line."""
+    for name in ("MAE_student", "metalearning-part0", "metalearning-part2"):
+        code = [cell.source for cell in template_notebook(name).cells if cell.cell_type == "code"]
+        assert sum("from self_check import " in source for source in code) == 1
+        assert not any("class Tolerance" in source or "def compare" in source for source in code)
 
 
 def test_last_cell_packs_what_lies_beside_it(folder: Path) -> None:
@@ -198,7 +228,7 @@ def test_last_cell_packs_what_lies_beside_it(folder: Path) -> None:
 
     with zipfile.ZipFile(folder / "hw4_submission.zip") as archive:
         names = archive.namelist()
-    assert names == ["mine.ipynb", "helpers.py", "autograder.pt", "mae_pretrained.pt"]
+    assert names == ["mine.ipynb", "helpers.py", "self_check.py", "autograder.pt", "mae_pretrained.pt"]
     assert "Missing in the zip: mae_pretrained.pt" in first
     assert "mae_pretrained.pt. " not in second
     assert "Missing in the zip: MAE_student.ipynb, metalearning-part0.ipynb," in second

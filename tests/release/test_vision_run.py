@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.release import solved_notebook
-from grader.release.vision_run import prepare_vision
+from grader.release.notebooks import solved_notebook
 from grader.stand_in import FOLDER
+from homework.release.vision_run import prepare_vision
 
 SOLVED = solved_notebook("MAE_student")
 

@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from grader.__main__ import main
 from grader.commands.rubric import describe_totals
 from grader.errors import StaffError
-from grader.pipeline.questions import KNOWN_CHECKS
-from grader.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
+from grader.rubric import Rubric, load_rubric
+from homework.homework import HOMEWORK
+from tests.known import KNOWN_CHECKS
 
 GOOD = """\
 assignment: "HW"
@@ -39,14 +40,15 @@ def read(tmp_path: Path) -> Read:
     def read_it(text: str) -> Rubric:
         path = tmp_path / "rubric.yaml"
         path.write_text(text, encoding="utf-8")
-        return load_rubric(path, known_checks=["patchify.output", "patchify.generality"])
+        checks = ["patchify.output", "patchify.generality"]
+        return load_rubric(path, known_checks=checks, known_parts=HOMEWORK.part_names)
 
     return read_it
 
 
 def test_the_committed_rubric_is_right_and_asks_everything() -> None:
     """Every check that there is has its question, once."""
-    rubric = load_rubric(DEFAULT_RUBRIC, known_checks=KNOWN_CHECKS)
+    rubric = load_rubric(HOMEWORK.rubric, known_checks=KNOWN_CHECKS)
 
     assert sorted(question.check for question in rubric.questions) == sorted(KNOWN_CHECKS)
     assert all(question.title and question.asked for question in rubric.questions)
@@ -124,6 +126,16 @@ def test_a_mistake_is_named_with_its_line(read: Read, old: str, new: str, line: 
     assert caught.value.try_next == "Mend that line."
 
 
+def test_parts_are_free_names_and_those_of_the_homework_are_told(tmp_path: Path) -> None:
+    """The schema takes any; which ones a homework has, whoever reads the file for it says."""
+    path = tmp_path / "rubric.yaml"
+    path.write_text(GOOD.replace("vision", "attention"), encoding="utf-8")
+
+    assert {question.part for question in load_rubric(path).questions} == {"attention"}
+    with pytest.raises(StaffError, match="line 4: at parts: there is no field 'attention'; there are vision"):
+        load_rubric(path, known_parts=HOMEWORK.part_names)
+
+
 def test_of_several_mistakes_the_first_line_is_named(read: Read) -> None:
     """In the order of the file, and not in that of the parts' names."""
     more = '  metalearning:\n    - {number: "2", check: patchify.output, pionts: 3, title: "T", asked: "A"}\n'
@@ -134,7 +146,7 @@ def test_of_several_mistakes_the_first_line_is_named(read: Read) -> None:
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing but this\n", "~"])
 def test_an_empty_file_is_called_empty(read: Read, text: str) -> None:
     """There is no line to mend, but a file to begin with."""
-    with pytest.raises(StaffError, match=r"rubric\.yaml is empty\. Copy grader/rubric\.yaml"):
+    with pytest.raises(StaffError, match=r"rubric\.yaml is empty\. Copy the homework's own rubric\.yaml"):
         read(text)
 
 

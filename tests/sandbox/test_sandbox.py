@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -127,7 +128,7 @@ def test_no_descriptor_is_inherited(run: Run) -> None:
         "/proc/{zygote}/environ",
         "/proc/1/cmdline",
         "{root}/reference/vision/patches.py",
-        "{root}/grader/rubric.yaml",
+        "{root}/homework/rubric.yaml",
         "{readable}",
         "/proc/{parent}/root{readable}",
         "/proc/{parent}/cwd/pyproject.toml",
@@ -200,6 +201,44 @@ def test_no_socket_but_a_pair_of_its_own(run: Run, family: str) -> None:
 
     assert answer_of(run(gains(f"socket.socket({number}, socket.SOCK_DGRAM)"))) == {"error": "PermissionError"}
     assert "got" in answer_of(run(gains("socket.socketpair()")))
+
+
+@pytest.mark.parametrize("family", [0, socket.AF_INET, socket.AF_INET6, 30, 38, 45])
+def test_pairs_are_of_local_sockets_alone(run: Run, family: int) -> None:
+    """TIPC (30) would make a pair that the network can reach; no other family gets as far as to be asked for one."""
+    pair = "libc.socketpair(%d, 1, 0, (ctypes.c_int * 2)())"
+    source = f"""
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        answer["others"] = {pair % family}, ctypes.get_errno()
+        answer["local"] = {pair % socket.AF_UNIX}
+        """
+
+    assert answer_of(run(source)) == {"others": [-1, errno.EPERM], "local": 0}
+
+
+def test_a_lock_reaches_no_other_process(run: Run) -> None:
+    """Whoever locks a library reads that it is locked, and it is not; locks of one's own files look as ever."""
+    source = """
+        import fcntl, json
+        with open(json.__file__) as library, open("own", "w") as own:
+            fcntl.flock(library, fcntl.LOCK_EX)
+            fcntl.lockf(own, fcntl.LOCK_EX)
+            answer["held"] = True
+            from grader import wire
+            wire.send(connection, wire.Message("request", {}))
+            wire.receive(connection, wire.Caps())
+        """
+    free = []
+
+    def look(_: wire.Message) -> wire.Message:
+        with open(json.__file__, "rb") as library:
+            fcntl.flock(library, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free.append(True)
+        return wire.Message("reply")
+
+    assert answer_of(run(source, answer=look)) == {"held": True}
+    assert free == [True]
 
 
 SYSTEM_CALLS = (

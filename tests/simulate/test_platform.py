@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grader.release import autograder, edit_notebook, solved_notebook
-from grader.release.notebooks import REPOSITORY, notebook_bytes
-from grader.rubric import DEFAULT_RUBRIC
+from grader.release import autograder
+from grader.release.notebooks import REPOSITORY, edit_notebook, notebook_bytes, solved_notebook
+from homework.homework import HOMEWORK
 
 ASKED = ("patchify.output", "unpatchify.output")
 SPY = """\
@@ -39,11 +39,11 @@ def place() -> Iterator[Path]:
 
 def small_autograder(folder: Path) -> Path:
     """Pack the grader with two questions and a secret."""
-    rubric = yaml.safe_load(DEFAULT_RUBRIC.read_text(encoding="utf-8"))
+    rubric = yaml.safe_load(HOMEWORK.rubric.read_text(encoding="utf-8"))
     rubric["parts"] = {"vision": [item for item in rubric["parts"]["vision"] if item["check"] in ASKED]}
     (folder / "rubric.yaml").write_text(yaml.safe_dump(rubric), encoding="utf-8")
     path = folder / "autograder.zip"
-    autograder._write(path, folder / "rubric.yaml", {})
+    autograder._write(HOMEWORK, path, folder / "rubric.yaml", {})
     with zipfile.ZipFile(path, "a") as archive:
         if "grader/secret.key" not in archive.namelist():
             archive.writestr("grader/secret.key", b"secret")
@@ -71,9 +71,9 @@ def test_a_worker_on_the_platform_reads_neither_answers_nor_secrets(place: Path)
     root = place / "autograder"
     hidden = [
         root / "source" / "grader" / "secret.key",
-        root / "source" / "grader" / "rubric.yaml",
+        root / "source" / "homework" / "rubric.yaml",
         root / "source" / "reference" / "vision" / "patches.py",
-        root / "source" / "grader" / "checks" / "vision.py",
+        root / "source" / "homework" / "checks" / "vision.py",
         root / "submission_metadata.json",
         root / "submission" / "MAE_student.ipynb",
         root / "results" / "results.json",

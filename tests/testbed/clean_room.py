@@ -28,7 +28,7 @@ from urllib.parse import urlparse
 
 from grader.feedback.results import validate_results
 from grader.release.autograder import _contents
-from grader.rubric import DEFAULT_RUBRIC
+from homework.homework import HOMEWORK
 from tests.testbed.container import ENVIRONMENT, run_in_container
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ def lay_out(room: Path) -> None:
     """Put into the room what the platform puts there: the autograder's zip, run_autograder, a submission."""
     autograder = room / "autograder"
     shutil.rmtree(autograder, ignore_errors=True)
-    for name, file in _contents(DEFAULT_RUBRIC):
+    for name, file in _contents(HOMEWORK, HOMEWORK.rubric):
         place = autograder / "source" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, place)

@@ -143,7 +143,7 @@ def test_every_row_in_a_container(has_landlock: bool) -> None:
 def test_the_platforms_own_command_in_a_container(tmp_path: Path) -> None:
     """/autograder as the platform lays it out, run with no arguments: the example gets its report, nothing leaks."""
     autograder = tmp_path / "autograder"
-    for room in ("grader", "reference", "student_templates", "requirements"):
+    for room in ("grader", "homework", "reference", "student_templates", "requirements"):
         shutil.copytree(
             ROOT / room, autograder / "source" / room, ignore=shutil.ignore_patterns("__pycache__", "notebooks")
         )

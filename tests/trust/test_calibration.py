@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from grader.checks.compare import CALIBRATION, calibration_table
+from grader.checks import compare
 from grader.checks.exam import CaseAnswer, Check
+from grader.contract import Function
 from grader.errors import StaffError
-from grader.pipeline.questions import CHECKS
 from grader.trust.calibration import (
     LEAST_SEPARATION,
     ROUNDING,
@@ -28,10 +28,14 @@ from grader.trust.calibration import (
     write_table,
 )
 from grader.trust.plot import plot_calibration
-from grader.trust.recompute import RECOMPUTED, Condition, conditions, recompute
+from grader.trust.recompute import Condition, can_be_recomputed, conditions, recompute
+from homework.answers import ANSWERS
+from homework.homework import HOMEWORK
+from tests.known import CHECKS
 
-SCHEMA = Path(CALIBRATION).parents[1] / "schemas" / "calibration.schema.json"
-TABLE = calibration_table()
+SCHEMA = Path(compare.__file__).parents[1] / "schemas" / "calibration.schema.json"
+TABLE = json.loads(HOMEWORK.calibration.read_text(encoding="utf-8"))
+REFERENCE = ANSWERS.reference
 ENTRIES = [(key, name) for key, names in TABLE["checks"].items() for name in names]
 MEASURED = [(key, name) for key, name in ENTRIES if TABLE["checks"][key][name]["kind"] == "float"]
 
@@ -51,7 +55,7 @@ def test_the_table_follows_its_schema() -> None:
 
 def test_every_check_is_in_the_table_or_exempt_with_a_reason() -> None:
     """A new check needs a measurement, or a reason for having none."""
-    assert TABLE["exempt"] == exempt_checks()
+    assert TABLE["exempt"] == exempt_checks(HOMEWORK)
     assert set(TABLE["checks"]) == set(CHECKS) - set(TABLE["exempt"])
 
 
@@ -142,7 +146,7 @@ def test_what_cannot_be_told_apart_is_refused(wrong: list[Measured], complaint: 
 def test_a_check_without_errors_needs_a_reason() -> None:
     """Leaving the measurement out is a decision that somebody writes down."""
     check = CHECKS["patchify.output"]
-    silent = Check("f.output", "vision", "f", "output", "f", ("f",), check.prepare, check.judge)
+    silent = Check(Function("f", "vision", "n.ipynb"), "output", check.prepare, check.judge, check.calibration)
 
     assert reason_for_none(check) == ""
     with pytest.raises(StaffError, match=r"f\.output holds no errors"):
@@ -157,7 +161,7 @@ def test_conditions_change_rounding_alone(key: str, condition: Condition) -> Non
     assert check.errors is not None
     exam = check.prepare(torch.Generator().manual_seed(2))
 
-    errors = check.errors(exam, recompute(check, exam, condition))
+    errors = check.errors(exam, recompute(REFERENCE, check, exam, condition))
 
     assert max(errors.values()) < 1e-6
 
@@ -169,10 +173,10 @@ def test_gradients_are_recomputed_too() -> None:
     exam = check.prepare(torch.Generator().manual_seed(2))
     split = next(each for each in conditions() if each.name == "sums in another order")
 
-    error = check.errors(exam, recompute(check, exam, split))["gradient"]
+    error = check.errors(exam, recompute(REFERENCE, check, exam, split))["gradient"]
 
     assert 0 < error < 1e-5
-    assert check.function in RECOMPUTED
+    assert can_be_recomputed(check, REFERENCE)
 
 
 def test_the_table_is_written_and_drawn(tmp_path: Path) -> None:

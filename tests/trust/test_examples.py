@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.checks.misconceptions import CATALOGUE
-from grader.trust.examples import DOCUMENT, document, examples
+from homework.trust.examples import DOCUMENT, document, examples
+from tests.known import CATALOGUE
 
 SMALL = "expected_test_error.output"
 

@@ -11,12 +11,13 @@ from grader.errors import StaffError
 from grader.trust.cases import Changes, read_case
 from grader.trust.harness import Bench, of
 from grader.verdicts import Verdict
+from homework.homework import HOMEWORK
 
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
     """Return a bench for all tests of this file."""
-    with Bench() as bench:
+    with Bench(HOMEWORK) as bench:
         yield bench
 
 
@@ -68,4 +69,4 @@ def test_a_case_with_a_slip_in_it_is_refused(tmp_path: Path, text: str, complain
     path.write_text(text, encoding="utf-8")
 
     with pytest.raises(StaffError, match=complaint):
-        read_case(path)
+        read_case(HOMEWORK, path)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from grader.contract import Function
 from grader.errors import StaffError
 from grader.trust.mutants import Mutant, find_function, mutants_of
 from grader.trust.mutation import Fate, Judgements, Placed, Score, read_judgements
+from homework.homework import HOMEWORK
 
 TOY = '''import torch
 
@@ -95,7 +98,7 @@ def test_a_function_that_is_not_there() -> None:
 
 def fate(name: str, caught_by: str = "") -> Fate:
     """Return the fate of a mutant whose id is "f: <name> → b"."""
-    return Fate(Placed("vision", Mutant("f", "constant", name, "b", "")), caught_by)
+    return Fate(Placed(Function("f", "vision", "n.ipynb"), Mutant("f", "constant", name, "b", "")), caught_by)
 
 
 def test_the_score_leaves_out_what_is_the_same() -> None:
@@ -119,7 +122,7 @@ def test_a_caught_mutant_counts_even_if_called_equivalent() -> None:
 
 def test_the_committed_judgements_have_reasons() -> None:
     """Every entry of the list gives a sentence, and no mutant stands in it twice."""
-    judgements = read_judgements()
+    judgements = read_judgements(HOMEWORK)
 
     reasons = {*judgements.equivalent.values(), *judgements.unasked.values(), *judgements.not_mutated.values()}
     assert all(reason.endswith(".") and len(reason) > 20 for reason in reasons)
@@ -127,10 +130,11 @@ def test_the_committed_judgements_have_reasons() -> None:
 
 def test_a_judgement_twice_or_without_reason_is_refused(tmp_path: Path) -> None:
     """A list that contradicts itself is an error."""
-    path = tmp_path / "judged.yaml"
+    path = tmp_path / "mutants_judged.yaml"
+    homework = replace(HOMEWORK, folder=tmp_path)
     path.write_text("equivalent:\n  - {reason: It is., mutants: [a]}\nunasked:\n  - {reason: No., mutants: [a]}\n")
     with pytest.raises(StaffError, match="'a' stands there twice"):
-        read_judgements(path)
+        read_judgements(homework)
     path.write_text("equivalent:\n  - {mutants: [a]}\n")
     with pytest.raises(StaffError, match="has no reason"):
-        read_judgements(path)
+        read_judgements(homework)

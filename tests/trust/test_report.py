@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from grader.commands.trust import require_trust
+from grader.contract import Function
 from grader.errors import StaffError
 from grader.trust.cases import Changes
 from grader.trust.catalogue import WrongSubmission
@@ -17,6 +18,7 @@ from grader.trust.mutants import Mutant
 from grader.trust.mutation import Fate, Judgements, Placed, Score
 from grader.trust.report import TrustReport, render, write_report
 from grader.trust.report_measure import Repeats, RightFound, WrongFound, one_of_each_function, repeated_submissions
+from homework.homework import HOMEWORK
 
 ENTRY = {
     "kind": "float",
@@ -37,7 +39,7 @@ CAUGHT = WrongFound("inverted", "The mask <is> inverted.", ("f.output",), ("f.ou
 
 def a_fate(before: str, caught_by: str) -> Fate:
     """Return the fate of a mutant."""
-    return Fate(Placed("vision", Mutant("f", "constant", before, "b", "")), caught_by)
+    return Fate(Placed(Function("f", "vision", "n.ipynb"), Mutant("f", "constant", before, "b", "")), caught_by)
 
 
 GOOD = TrustReport(
@@ -124,4 +126,4 @@ def test_the_quick_subset_has_each_function_once() -> None:
 
 def test_what_is_repeated_is_known() -> None:
     """The solved homework, and right and wrong submissions of both halves, are there under their names."""
-    assert len(repeated_submissions()) == 5
+    assert len(repeated_submissions(HOMEWORK)) == 5

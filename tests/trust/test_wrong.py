@@ -6,18 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from grader.checks.misconceptions import CATALOGUE
-from grader.trust.affected import affected_checks
-from grader.trust.cases import Changes, half_questions
+from grader.pipeline.homework import Part
+from grader.trust.cases import Changes, parts_of, questions_of
 from grader.trust.catalogue import WrongSubmission, right_variants, wrong_submissions
-from grader.trust.diagnosing import Diagnosed, cases_of, diagnosed
 from grader.trust.harness import Bench
 from grader.trust.rewrite import rewritten
 from grader.trust.wrong import wrong_changes
+from homework.homework import HOMEWORK
+from tests.known import CATALOGUE, VISION
+from tests.trust.affected import affected_checks
+from tests.trust.diagnosing import Diagnosed, cases_of, diagnosed
 
-META = frozenset(question.check for question in half_questions(meta=True))
-VISION = frozenset(question.check for question in half_questions(meta=False))
-WRONG = wrong_submissions()
+# Those whose diagnosis is known: one for each misconception.
+WRONG = [each for each in wrong_submissions(HOMEWORK) if each.hint_id]
 # Asked in an ordinary run: small ones, of each kind of edit.
 QUICK = {
     "unpatchify.transposed",
@@ -34,24 +35,25 @@ QUICK_DIAGNOSES = {
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
     """Return a bench for all tests of this file."""
-    with Bench() as bench:
+    with Bench(HOMEWORK) as bench:
         yield bench
 
 
 def test_every_misconception_has_its_submission() -> None:
-    """None is forgotten, each costs checks that there are, all of one half, and its own function's among them."""
+    """None is forgotten, each costs checks that there are, all of one part, and its own function's among them."""
     assert [each.id for each in WRONG] == [entry.id for entry in CATALOGUE]
     for wrong, entry in zip(WRONG, CATALOGUE, strict=True):
-        half = META if is_meta(wrong.changes) else VISION
+        part = {question.check for question in questions_of(HOMEWORK, part_of(wrong.changes))}
         assert wrong.fails, wrong.id
-        assert wrong.fails <= half, wrong.id
+        assert wrong.fails <= part, wrong.id
         assert any(check.rpartition(".")[0] == entry.function for check in wrong.fails), wrong.id
         assert any(check == f"{entry.function}.{aspect}" for check in wrong.fails for aspect in entry.aspects), wrong.id
 
 
-def is_meta(changes: Changes) -> bool:
-    """Whether changes are those of the meta-learning half."""
-    return bool(changes.modules or changes.notebooks)
+def part_of(changes: Changes) -> Part:
+    """Return the one part that changes are about."""
+    (part,) = parts_of(HOMEWORK, changes)
+    return part
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def is_meta(changes: Changes) -> bool:
 )
 def test_a_mistake_is_caught_in_exactly_its_questions(bench: Bench, wrong: WrongSubmission) -> None:
     """It fails what it must and nothing else, and the report names it and no other mistake."""
-    reached = affected_checks(wrong.changes, meta=is_meta(wrong.changes))
+    reached = affected_checks(wrong.changes, part_of(wrong.changes))
     assert wrong.fails <= reached
 
     found = bench.grade(wrong.changes, keep=lambda question: question.check in reached)
@@ -107,22 +109,22 @@ def test_rewriting_changes_names_order_and_idioms_and_keeps_values() -> None:
 
 def test_a_change_reaches_what_calls_it_and_nothing_else() -> None:
     """A method's questions, and those of what is built on it; a helper reaches all that use it."""
-    decoder = wrong_changes()["MaskedAutoEncoder.forward_decoder.last-token-dropped"][0]
-    masking = wrong_changes()["random_masking.mask-inverted"][0]
+    decoder = wrong_changes(HOMEWORK)["MaskedAutoEncoder.forward_decoder.last-token-dropped"][0]
+    masking = wrong_changes(HOMEWORK)["random_masking.mask-inverted"][0]
 
-    assert {check.rpartition(".")[0] for check in affected_checks(decoder, meta=False)} == {
+    assert {check.rpartition(".")[0] for check in affected_checks(decoder, VISION)} == {
         "MaskedAutoEncoder.forward_decoder"
     }
-    assert {check.rpartition(".")[0] for check in affected_checks(masking, meta=False)} == {
+    assert {check.rpartition(".")[0] for check in affected_checks(masking, VISION)} == {
         "random_masking",
         "MaskedAutoEncoder.forward_encoder",
     }
-    assert affected_checks(Changes(), meta=False) == frozenset()
+    assert affected_checks(Changes(), VISION) == frozenset()
 
 
 def test_there_are_forty_right_variants_and_more() -> None:
     """Their names are unique; what they lose is other sizes alone."""
-    variants = right_variants()
+    variants = right_variants(HOMEWORK)
 
     assert len(variants) >= 40
     assert len({each.id for each in variants}) == len(variants)

@@ -137,7 +137,11 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "negative size": (frame(described(shape=[-3]), bytes(12)), "small non-negative integer"),
     "true for a size": (frame(described(shape=[True]), bytes(4)), "small non-negative integer"),
     "fraction of an element": (frame(described(shape=[1.5]), bytes(6)), "small non-negative integer"),
-    "empty, but beyond any array": (frame(described(shape=[0, 2**39, 2**39])), "no array can have"),
+    "empty, but beyond any array": (frame(described(shape=[0, 2**39, 2**39])), "stand for .* over the cap"),
+    "2**31 times nothing": (frame(described(shape=[2**31, 0])), "stand for 8589934592 bytes are over the cap"),
+    "nothing times 2**28": (frame(described(dtype="bool", shape=[0, 2**28, 1])), "stand for 268435456 bytes"),
+    "2**63": (frame(described(shape=[2**63, 0])), "small non-negative integer"),
+    "a number of 4,300 digits": (frame(described(shape=[10**4000])), "small non-negative integer"),
     "body too short": (frame(described(), bytes(8)), "do not add up"),
     "body too long": (frame(described(), bytes(16)), "do not add up"),
     "bool of 2": (frame(described(dtype="bool"), b"\x00\x01\x02"), "bool but holds a byte above 1"),
@@ -157,9 +161,10 @@ def test_what_is_no_message_is_refused_with_the_reason(data: bytes, reason: str)
     [
         (Caps(header_bytes=20), "a header of .* is over the cap of 20"),
         (Caps(body_bytes=11), "a body of 12 bytes is over the cap of 11"),
+        (Caps(elements=2), "arrays of 3 elements are over the cap of 2"),
         (Caps(arrays=0), "1 arrays are over the cap of 0"),
     ],
-    ids=["header", "body", "arrays"],
+    ids=["header", "body", "elements", "arrays"],
 )
 def test_caps_hold_to_the_byte(caps: Caps, reason: str) -> None:
     """One byte or array over a cap is refused; exactly the cap is taken."""
@@ -168,7 +173,28 @@ def test_caps_hold_to_the_byte(caps: Caps, reason: str) -> None:
     with pytest.raises(WireError, match=reason):
         receive_bytes(data, caps)
     header_bytes = len(data) - 16 - 12
-    assert receive_bytes(data, Caps(header_bytes=header_bytes, body_bytes=12, arrays=1)).arrays["x"].size == 3
+    exactly = Caps(header_bytes=header_bytes, body_bytes=12, arrays=1, elements=3)
+    assert receive_bytes(data, exactly).arrays["x"].size == 3
+
+
+@pytest.mark.parametrize("shape", [[3, 0], [0, 3], [3, 0, 1]])
+def test_an_empty_array_counts_by_its_other_sizes(shape: list[int]) -> None:
+    """Three elements are counted for (3, 0), as bytes and as elements; what the caps hold arrives with its shape."""
+    data = frame(described(shape=shape))
+
+    assert receive_bytes(data, Caps(body_bytes=12, elements=3)).arrays["x"].shape == tuple(shape)
+    for caps, reason in ((Caps(body_bytes=11), "stand for 12 bytes"), (Caps(elements=2), "of 3 elements")):
+        with pytest.raises(WireError, match=reason):
+            receive_bytes(data, caps)
+
+
+def test_many_empty_arrays_are_counted_together() -> None:
+    """Each of two is within the cap, and both are not."""
+    arrays = [{"name": name, "dtype": "bool", "shape": [2**20, 0]} for name in ("x", "y")]
+    data = frame({"kind": "k", "meta": {}, "arrays": arrays})
+
+    with pytest.raises(WireError, match="stand for 2097152 bytes are over the cap of 2097151"):
+        receive_bytes(data, Caps(body_bytes=2**21 - 1))
 
 
 def test_a_claimed_size_is_checked_before_memory_is_taken() -> None:
@@ -177,7 +203,7 @@ def test_a_claimed_size_is_checked_before_memory_is_taken() -> None:
     for prefix in (struct.pack("<4sIQ", b"GWIR", 2**32 - 1, 0), struct.pack("<4sIQ", b"GWIR", 2, 2**60)):
         with pytest.raises(WireError, match="over the cap"):
             receive_bytes(prefix)
-    with pytest.raises(WireError, match="do not add up"):
+    with pytest.raises(WireError, match="over the cap"):
         receive_bytes(frame(described(shape=[2**30]), bytes(12)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

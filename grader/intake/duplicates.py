@@ -1,0 +1,68 @@
+"""Several files in one place: which is read, and that the student is told (worker side)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+from grader.intake.caps import suffix_of
+from grader.intake.documents import Document
+from grader.intake.holdings import bare_stem
+from grader.intake.names import quoted
+from grader.intake.report import Note
+from grader.intake.statements import is_stub
+
+_SHOWN = 4
+
+
+def one_for_each_place(
+    documents: Sequence[Document], wanted: Mapping[str, Sequence[str]], handed_out: Collection[str], notes: list[Note]
+) -> list[Document]:
+    """
+    Return documents without older copies of those that were handed out.
+
+    A copy goes only where the file that comes before it has all that the copy answers: an untouched template beside a
+    solved copy must not win. Without this, functions of an old copy stand in for what the new one lacks.
+
+    Args:
+        documents: those first that are to be taken.
+        wanted: part -> names that questions ask for.
+        handed_out: names of the files handed out.
+        notes: says which file was taken, and which were not.
+    """
+    names = {name.partition(".")[0] for part in wanted.values() for name in part}
+    places = {(bare_stem(name), suffix_of(name) == ".py") for name in handed_out}
+    taken: dict[tuple[str, bool], Document] = {}
+    dropped: dict[tuple[str, bool], list[Document]] = defaultdict(list)
+    kept = []
+    for document in documents:
+        place = (bare_stem(document.path), document.is_module)
+        if place in places and place in taken and _written(document, names) <= _written(taken[place], names):
+            dropped[place].append(document)
+            continue
+        if place in places:
+            taken.setdefault(place, document)
+        kept.append(document)
+    if dropped:
+        notes.append(Note("chosen", _words([(taken[place], copies) for place, copies in dropped.items()])))
+    return kept
+
+
+def _written(document: Document, names: Collection[str]) -> set[str]:
+    """Return the wanted names that a document defines itself, with more than a stub at the end."""
+    found: set[str] = set()
+    for block in document.blocks:
+        for statement in block.statements:
+            bound = statement.binds & set(names)
+            if bound and not statement.is_import:
+                found = found - bound if is_stub(statement.node) else found | bound
+    return found
+
+
+def _words(choices: Sequence[tuple[Document, Sequence[Document]]]) -> str:
+    taken = ", ".join(quoted(document.path) for document, _ in choices[:_SHOWN])
+    copies = [copy for _, others in choices for copy in others]
+    listed = ", ".join(quoted(copy.path) for copy in copies[:_SHOWN])
+    more = f" and {len(copies) - _SHOWN} more" if len(copies) > _SHOWN else ""
+    was, were = ("was" if len(each) == 1 else "were" for each in (choices, copies))
+    return f"Of several copies, {taken} {was} graded. Not used {were}: {listed}{more}."

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from grader.checks.exam import Check, Exam
 from grader.errors import StaffError
+from grader.feedback.explain import no_work
 from grader.feedback.words import Judgement
 from grader.pipeline.ask import Asker
 from grader.pipeline.budget import LEAST_S
@@ -77,10 +78,11 @@ class Questions:
         """
         Return whether its worker may not be the last one that a question needs, so that the next one has to wait.
 
-        So it is where our helpers may be lent, by what was judged up to now; and on a GPU, whose memory is watched
-        and not limited, and nobody watches while we judge.
+        So it is where our helpers may be lent, by what was judged up to now; where it has to show work; and on a GPU,
+        whose memory is watched and not limited, and nobody watches while we judge.
         """
-        return self._asker.device != "cpu" or bool(self._history.unsound(self._checks[question.check]))
+        check = self._checks[question.check]
+        return self._asker.device != "cpu" or bool(self._history.unsound(check)) or self._has_to_move(check)
 
     def judge(
         self, question: Question, exam: Exam | None, outcome: Outcome | None, *, time_limit_s: float, deadline: float
@@ -102,6 +104,8 @@ class Questions:
         if not_done is not None:
             return Judgement(question, not_done)
         evidence, lent = self._found(check, exam, outcome, time_limit_s=time_limit_s, deadline=deadline)
+        if evidence.fraction and self._has_to_move(check) and not self._moves(check, time_limit_s, deadline):
+            evidence, lent = no_work(check.function), ()
         self._history.note(question, check, evidence, lent)
         # That we lent a helper says that the student's is wrong.
         named = tuple(name for name in lent if self._history.may_name(name))
@@ -120,6 +124,19 @@ class Questions:
         if own.passed or not lent or deadline - time.monotonic() < LEAST_S:
             return own, ()
         return self._asker.ask_again(check, exam, own, lent=lent, time_limit_s=time_limit_s, deadline=deadline)
+
+    def _has_to_move(self, check: Check) -> bool:
+        """Return whether the values of a question's function show no work yet, and have to move with its inputs."""
+        return bool(check.only_with) and not self._history.shows_work(f"{check.function}.{check.only_with}")
+
+    def _moves(self, check: Check, time_limit_s: float, deadline: float) -> bool:
+        """Return whether what a function returns follows its inputs, as its values are asked or as this question is."""
+        lent = self._history.unsound(check)
+        for asked in (self._checks[f"{check.function}.{check.only_with}"], check):
+            left_s = deadline - time.monotonic()
+            if left_s >= LEAST_S and self._asker.moves(asked, min(time_limit_s, left_s), lent=lent):
+                return True
+        return False
 
     def _not_done_before(self, check: Check, question: Question) -> Evidence | None:
         """Return the evidence where something has to be handed in first that was not: no worker is asked for that."""

@@ -10,6 +10,7 @@ import pytest
 
 from grader.intake.notebook import MAX_CODE_CELLS, read_notebook
 from grader.intake.report import MAX_CELL_CHARACTERS
+from grader.trust.cases import FIGURE_PNG
 
 
 def sources(data: bytes) -> list[str]:
@@ -159,10 +160,16 @@ def test_cap_of_cells(extra: int) -> None:
         ({"outputs": [], "execution_count": 3}, (True, 0, 0)),
         ({"prompt_number": 3}, (True, 0, 0)),
         ({"outputs": [{"output_type": "stream", "text": "png"}]}, (True, 0, 0)),
-        ({"outputs": [{"output_type": "display_data", "data": {"image/png": "aGk="}}]}, (True, 1, 0)),
+        ({"outputs": [{"output_type": "display_data", "data": {"image/png": FIGURE_PNG}}]}, (True, 1, 0)),
+        ({"outputs": [{"output_type": "display_data", "data": {"image/png": "aGk="}}]}, (True, 0, 0)),
+        ({"source": "x = 1", "outputs": [{"data": {"image/png": FIGURE_PNG}}]}, (True, 0, 0)),
         ({"outputs": [{"output_type": "display_data", "data": {"image/png": ""}}]}, (True, 0, 0)),
-        ({"outputs": [{"output_type": "pyout", "png": "aGk="}]}, (True, 1, 0)),
-        ({"outputs": [{"data": {"text/html": ["<div><", "img src=x></div>"]}}]}, (True, 1, 0)),
+        ({"outputs": [{"output_type": "pyout", "png": FIGURE_PNG}]}, (True, 1, 0)),
+        (
+            {"outputs": [{"data": {"text/html": ["<div><", f"img src='data:image/png;base64,{FIGURE_PNG}'></div>"]}}]},
+            (True, 1, 0),
+        ),
+        ({"outputs": [{"data": {"text/html": "<img src=x>"}}]}, (True, 0, 0)),
         ({"outputs": [{"data": {"text/html": "<table></table>"}}]}, (True, 0, 0)),
         ({"outputs": [{"data": {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}}}]}, (True, 1, 0)),
         ({"outputs": [{"output_type": "error", "ename": "E"}, {"output_type": "pyerr"}]}, (True, 0, 2)),
@@ -172,7 +179,7 @@ def test_cap_of_cells(extra: int) -> None:
 )
 def test_what_a_cell_shows_of_having_been_run(cell: dict[str, Any], expected: tuple[bool, int, int]) -> None:
     """Execution counts and outputs say that a cell was run; images, pages with images and widgets are figures."""
-    data = json.dumps({"cells": [{"cell_type": "code", "source": "x", **cell}]}).encode()
+    data = json.dumps({"cells": [{"cell_type": "code", "source": "f(x)", **cell}]}).encode()
 
     (found,), notes = read_notebook("n.ipynb", data)
 

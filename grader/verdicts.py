@@ -58,6 +58,7 @@ class Evidence:
         notes: remarks that cost nothing, for the student.
         pictures: values to be drawn beside the findings.
         headline: a short sentence that says how it ended, where the verdict's own words do not fit.
+        right: outputs that are right although the question is not.
     """
 
     verdict: Verdict
@@ -68,6 +69,7 @@ class Evidence:
     notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
     headline: str = ""
+    right: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:

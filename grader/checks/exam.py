@@ -125,6 +125,8 @@ class Check:
         after: check of something handed in that must have been passed before this one can be.
         apart_from: part of the homework that wants a function of the same name; its answer does not count here.
         rests_on: functions that are part of what is asked and so are never lent; where one is wrong, that comes first.
+        only_with: aspect of the same function in which work has to show before this one earns anything: for questions
+            after an absence, a property or a public number, which code that computes nothing could have.
         exempt: where it has no `errors`: why it needs no measured tolerance.
         trains: whether it trains a module, for seconds; known submissions are asked it only where they name it.
     """
@@ -141,6 +143,7 @@ class Check:
     after: str = ""
     apart_from: str = ""
     rests_on: tuple[str, ...] = ()
+    only_with: str = ""
     exempt: str = ""
     trains: bool = False
 

@@ -37,8 +37,10 @@ def judge_outputs(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Ev
     for case, answer, found in zip(exam.cases, answers, findings, strict=True):
         if found:
             advice = (_axis_advice(answer.get(name), right, name=name) for name, right in case.expected.items())
-            right = tuple(f"`{name}`" for name in case.expected if not any(name in each for each in findings))
-            return failed(*found.values(), *right_already(right), try_next=next(filter(None, advice), _GO_THROUGH))
+            right = tuple(name for name in case.expected if not any(name in each for each in findings))
+            told = right_already(tuple(f"`{name}`" for name in right))
+            evidence = failed(*found.values(), *told, try_next=next(filter(None, advice), _GO_THROUGH))
+            return replace(evidence, right=right)
     changed = changed_inputs(exam, answers)
     notes = (
         (f"Your function changes its argument `{changed[0]}` in place; callers rarely expect that.",) if changed else ()

@@ -67,6 +67,15 @@ def not_found(name: str, near: str | None) -> Evidence:
     return Evidence(Verdict.MISSING, (f"{code(name)} was not found in any notebook or module.",), hint)
 
 
+def no_work(function: str) -> Evidence:
+    """Return the evidence for a property of a function that returns nothing computed from its inputs."""
+    return Evidence(
+        Verdict.FAILED,
+        (f"What {code(function)} returns does not follow its inputs, so this question earns no points yet.",),
+        "Compute the values first: the question about them says what is wrong.",
+    )
+
+
 def only_once(name: str) -> Evidence:
     """Return the evidence for a function that two parts ask for and that was written once."""
     return Evidence(

@@ -8,23 +8,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from grader.intake.figures import calls_something, is_figure
 from grader.intake.names import quoted
 from grader.intake.report import MAX_CELL_CHARACTERS, Note
 
 MAX_CODE_CELLS = 2_000
 
 _CELL_START = re.compile(r'\{\s*"cell_type"\s*:')
-# Keys of an output's content that stand for a figure; those without a slash are of format 3.
-_FIGURES = (
-    "image/",
-    "application/pdf",
-    "application/vnd.jupyter.widget-view",
-    "application/vnd.plotly",
-    "png",
-    "jpeg",
-    "svg",
-)
-_FIGURE_TAG = re.compile(r"<(?:img|svg|canvas|video)\b", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -38,7 +28,8 @@ class CodeCell:
     beside the cell.
 
     `was_run` says that the file shows an execution count or outputs of the cell, `figures` and `errors` how many of
-    its outputs are images and error reports. It is the file that says so: anybody can write it there.
+    its outputs are images that the cell can have drawn, and error reports. It is the file that says so: anybody can
+    write it there.
     """
 
     number: int
@@ -171,21 +162,11 @@ def _code_cell(number: int, cell: dict[str, Any]) -> CodeCell:
     listed = cell.get("outputs")
     outputs = [output for output in listed if isinstance(output, dict)] if isinstance(listed, list) else []
     count = cell.get("execution_count", cell.get("prompt_number"))
+    source = _source_of(cell)
     return CodeCell(
         number,
-        _source_of(cell),
+        source,
         was_run=bool(outputs) or count is not None,
-        figures=sum(_is_figure(output) for output in outputs),
+        figures=sum(is_figure(output) for output in outputs) if calls_something(source) else 0,
         errors=sum(output.get("output_type") in ("error", "pyerr") for output in outputs),
     )
-
-
-def _is_figure(output: dict[str, Any]) -> bool:
-    """Return whether an output shows an image, a page with one in it, or a widget that draws one."""
-    content = output.get("data")
-    shown = content if isinstance(content, dict) else output  # format 3 has the content beside the type
-    if any(key.startswith(_FIGURES) and value for key, value in shown.items()):
-        return True
-    page = shown.get("text/html", shown.get("html"))
-    text = "".join(line for line in page if isinstance(line, str)) if isinstance(page, list) else page
-    return isinstance(text, str) and _FIGURE_TAG.search(text) is not None

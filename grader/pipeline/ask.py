@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import math
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, TypedDict
 import numpy as np
 import torch
 
+from grader.checks import work
 from grader.checks.diagnosis import KnownMistakes, diagnose
 from grader.checks.drawing import KEY_BYTES, generator_from
 from grader.checks.exam import CaseAnswer, Check, Exam
@@ -166,9 +166,9 @@ class Asker:
         # What a run with our helpers printed or raised could carry their answers: the student reads only what
         # their own run showed, and the verdict.
         if own.verdict is assisted.verdict:
-            return replace(own, fraction=assisted.fraction), lent
+            return replace(own, fraction=assisted.fraction, right=(*own.right, *assisted.right)), lent
         findings = _without_text(assisted.verdict, check)
-        changed = replace(own, verdict=assisted.verdict, fraction=assisted.fraction)
+        changed = replace(own, verdict=assisted.verdict, fraction=assisted.fraction, right=assisted.right)
         return replace(changed, findings=findings, try_next=_MEND_BOTH, diagnosis=()), lent
 
     def _assisted(
@@ -183,6 +183,15 @@ class Asker:
             asked = replace(exam, settings={**exam.settings, **way})
             found.append(self.examine(check, asked, min(time_limit_s, left_s), lent=lent))
         return max(found, key=lambda evidence: (evidence.passed, evidence.fraction))
+
+    def moves(self, check: Check, time_limit_s: float, *, lent: tuple[str, ...]) -> bool:
+        """Return whether what a function returns follows its inputs, with these helpers of ours."""
+        exam = work.nudged(self.prepare(check))
+        message = self._run(check, exam, time_limit_s, lent).message
+        if message is None or message.kind != task.ANSWER:
+            return False
+        with np.errstate(all="ignore"):
+            return work.moves(exam, read_answers(message, len(exam.cases)))
 
     def _with_names(self, evidence: Evidence, known: Sequence[Misconception], check: Check) -> Evidence:
         """Add the names of the mistakes that the values show, what to say about them, and where to look."""

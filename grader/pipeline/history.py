@@ -20,6 +20,7 @@ class History:
     def __init__(self) -> None:
         self._sound: dict[str, bool] = {}  # function -> nothing was found wrong with it, without our help
         self._seen_unsound: set[str] = set()  # functions of which students see that something was found wrong
+        self._found: dict[str, Evidence] = {}  # check -> how it ended
         self._wrong_values: dict[str, Question] = {}  # function -> the question that students see its values fail
 
     def note(self, question: Question, check: Check, evidence: Evidence, lent: tuple[str, ...]) -> None:
@@ -32,6 +33,7 @@ class History:
             evidence: how it ended.
             lent: helpers of ours that it was judged with.
         """
+        self._found[check.key] = evidence
         right_alone = evidence.passed and not lent
         self._sound[check.function] = self._sound.get(check.function, True) and right_alone
         if question.hidden:
@@ -44,6 +46,12 @@ class History:
     def unsound(self, check: Check) -> tuple[str, ...]:
         """Return the helpers of a question that cannot be relied on: found wrong, or not judged before it."""
         return tuple(name for name in check.needs if not self._sound.get(name, False))
+
+    def shows_work(self, key: str) -> bool:
+        """Return whether a question's values were right, also with our help, or some of them; True if nobody knows."""
+        found = self._found.get(key)
+        graders = (Verdict.NOT_RUN, Verdict.INFRASTRUCTURE)
+        return found is None or found.passed or bool(found.right) or found.verdict in graders
 
     def may_name(self, function: str) -> bool:
         """Return whether a report may say that something is wrong with a function: some visible question says so."""

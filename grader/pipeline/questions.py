@@ -9,6 +9,7 @@ from pathlib import Path
 
 from grader.checks.exam import Check, Exam
 from grader.errors import StaffError
+from grader.feedback.explain import no_work
 from grader.feedback.words import Judgement
 from grader.pipeline.ask import Asker
 from grader.pipeline.budget import LEAST_S
@@ -19,8 +20,6 @@ from grader.rubric import Question, Rubric
 from grader.sandbox.host import Running
 from grader.sandbox.outcome import Outcome
 from grader.verdicts import Evidence, Verdict, passed
-
-_NO_LIMIT_S = 1e9  # what has to be done before is looked at, not run
 
 
 def wanted_names(answers: Answers) -> dict[str, tuple[str, ...]]:
@@ -60,14 +59,14 @@ class Questions:
 
     def __init__(self, asker: Asker, answers: Answers, *, data_set: Path | None = None) -> None:
         self._asker = asker
-        self._history = History()
         self._checks = answers.by_key
         self._inspections = answers.inspections(asker, data_set)
+        self._history = History()
 
     def prepare(self, question: Question) -> Exam | None:
         """Draw a question's inputs and compute the answers; None where no worker is asked about a function."""
         check = self._checks.get(question.check)
-        if check is None or self._not_done_before(check, _NO_LIMIT_S) or self._asker.unavailable(check):
+        if check is None or self._not_done_before(check, question) or self._asker.unavailable(check):
             return None
         return self._asker.prepare(check)
 
@@ -79,10 +78,11 @@ class Questions:
         """
         Return whether its worker may not be the last one that a question needs, so that the next one has to wait.
 
-        So it is where our helpers may be lent, by what was judged up to now; and on a GPU, whose memory is watched
-        and not limited, and nobody watches while we judge.
+        So it is where our helpers may be lent, by what was judged up to now; where it has to show work; and on a GPU,
+        whose memory is watched and not limited, and nobody watches while we judge.
         """
-        return self._asker.device != "cpu" or bool(self._history.unsound(self._checks[question.check]))
+        check = self._checks[question.check]
+        return self._asker.device != "cpu" or bool(self._history.unsound(check)) or self._has_to_move(check)
 
     def judge(
         self, question: Question, exam: Exam | None, outcome: Outcome | None, *, time_limit_s: float, deadline: float
@@ -100,10 +100,12 @@ class Questions:
         if question.check in self._inspections:
             return Judgement(question, self._inspections[question.check](time_limit_s))
         check = self._checks[question.check]
-        not_done = self._not_done_before(check, time_limit_s)
+        not_done = self._not_done_before(check, question)
         if not_done is not None:
             return Judgement(question, not_done)
         evidence, lent = self._found(check, exam, outcome, time_limit_s=time_limit_s, deadline=deadline)
+        if evidence.fraction and self._has_to_move(check) and not self._moves(check, time_limit_s, deadline):
+            evidence, lent = no_work(check.function), ()
         self._history.note(question, check, evidence, lent)
         # That we lent a helper says that the student's is wrong.
         named = tuple(name for name in lent if self._history.may_name(name))
@@ -123,9 +125,22 @@ class Questions:
             return own, ()
         return self._asker.ask_again(check, exam, own, lent=lent, time_limit_s=time_limit_s, deadline=deadline)
 
-    def _not_done_before(self, check: Check, time_limit_s: float) -> Evidence | None:
-        """Return the evidence where something has to be handed in first that was not."""
-        before = self._inspections[check.after](time_limit_s) if check.after else passed()
+    def _has_to_move(self, check: Check) -> bool:
+        """Return whether the values of a question's function show no work yet, and have to move with its inputs."""
+        return bool(check.only_with) and not self._history.shows_work(f"{check.function}.{check.only_with}")
+
+    def _moves(self, check: Check, time_limit_s: float, deadline: float) -> bool:
+        """Return whether what a function returns follows its inputs, as its values are asked or as this question is."""
+        lent = self._history.unsound(check)
+        for asked in (self._checks[f"{check.function}.{check.only_with}"], check):
+            left_s = deadline - time.monotonic()
+            if left_s >= LEAST_S and self._asker.moves(asked, min(time_limit_s, left_s), lent=lent):
+                return True
+        return False
+
+    def _not_done_before(self, check: Check, question: Question) -> Evidence | None:
+        """Return the evidence where something has to be handed in first that was not: no worker is asked for that."""
+        before = self._inspections[check.after](question.time_limit_s) if check.after else passed()
         return None if before.passed else replace(before, verdict=Verdict.MISSING)
 
     def _after_what_comes_first(self, check: Check, evidence: Evidence) -> Evidence:

@@ -37,6 +37,7 @@ from grader.wire import Message
 
 if TYPE_CHECKING:
     # At run time these come in only after the zygote was forked off: see `_grade_in`.
+    from grader.pipeline.ask import Asker
     from grader.pipeline.questions import Questions
 
 logger = logging.getLogger(__name__)
@@ -271,7 +272,6 @@ def _survey_task(request: Message, _: socket.socket) -> Message:
 def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     settings = run.settings
     with settings.profile.phase("reference"):
-        from grader.pipeline.ask import Asker
         from grader.pipeline.questions import Questions, check_rubric
         from grader.pipeline.turns import judged_in_turn
 
@@ -293,12 +293,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     run.report.used = [(titles.get(what, what), file) for what, file in intake.used]
     forgotten = note_on_forgotten_notebooks(settings.homework, intake, run.rubric.questions)
     run.report.notes = [*forgotten, *(note.text for note in intake.notes)]
-    # The same code in another packing gets the same inputs, so the same submission gets the same result.
-    secret = _read_secret(settings.secret_file) + fingerprint(intake)
-    given = given_modules(settings.homework)
-    device, memory_mib = settings.device, settings.memory_mib
-    asker = Asker(settings.homework, sandbox, intake, secret, device, memory_mib, given, answers)
-    questions = Questions(asker, answers, data_set=settings.data_set)
+    questions = Questions(_asker(sandbox, intake, settings, answers), answers, data_set=settings.data_set)
     with contextlib.closing(
         judged_in_turn(run.rubric.questions, questions, run.budget, around=run.announcing)
     ) as judgements:
@@ -311,19 +306,24 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
 
 def _survey_and_settle(sandbox: Sandbox, path: Path, settings: Settings, answers: Answers) -> Intake:
     """Read a submission; where two notebooks may be the one that was worked in, saved outputs say which."""
-    from grader.pipeline.ask import Asker
     from grader.pipeline.questions import wanted_names
 
     def read(prefer: str = "") -> Intake:
         return survey(sandbox, path, settings.homework, wanted_names(answers), prefer=prefer)
 
     def agreement(intake: Intake) -> int:
-        given = given_modules(settings.homework)
-        secret = _read_secret(settings.secret_file)
-        asker = Asker(settings.homework, sandbox, intake, secret, "cpu", settings.memory_mib, given, answers)
-        return answers.agreement(asker)
+        return answers.agreement(_asker(sandbox, intake, replace(settings, device="cpu"), answers))
 
     return settled(read(), read, agreement)
+
+
+def _asker(sandbox: Sandbox, intake: Intake, settings: Settings, answers: Answers) -> Asker:
+    from grader.pipeline.ask import Asker
+
+    # The same code in another packing gets the same inputs, so the same submission gets the same result.
+    secret = _read_secret(settings.secret_file) + fingerprint(intake)
+    given = given_modules(settings.homework)
+    return Asker(settings.homework, sandbox, intake, secret, settings.device, settings.memory_mib, given, answers)
 
 
 def _read_secret(path: Path) -> bytes:

@@ -44,6 +44,7 @@ import nbformat
 import yaml
 
 from grader.errors import StaffError
+from grader.intake.figures import calls_something
 from grader.pipeline.homework import Homework, Part
 from grader.release.modules import edit_modules, solved_modules, template_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook
@@ -53,6 +54,11 @@ from grader.verdicts import Verdict
 Replacements = Sequence[Mapping[str, str]]
 
 # The quickest question first, by which a function that a case should not have touched is looked at.
+# A figure, as a notebook's file holds it: 48 by 48 pixels of a checkerboard with a gradient.
+FIGURE_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAADAAAAAwCAAAAAByaaZbAAAAYklEQVR42mP4DwUaukbmNo5u3jB+RW1Te8/EabNh/BNnL12/8/DZa4ZR"
+    "DTTRwMDKxS8iKacMkwgIjYpPycwrhvEXLF21fsvOfYdh/FENtNEwmlpH88OohtH8MJofRjVg0QAAH2aMm5U452IAAAAASUVORK5CYII="
+)
 _QUICK_FIRST = ("generality", "output", "gradient", "behaviour", "convergence")
 
 
@@ -122,11 +128,11 @@ class Changes:
         return modules or bool(notebooks & {Path(name).stem for name in part.notebooks})
 
     def _as_run(self, name: str, notebook: NotebookNode) -> NotebookNode:
-        """Return a notebook whose first code cell shows a figure, or only words, or nothing."""
+        """Return a notebook whose first code cell that calls something shows a figure, or only words, or nothing."""
         shown = edit_notebook(notebook, {})
-        cell = next(cell for cell in shown.cells if cell.cell_type == "code")
+        cell = next(cell for cell in shown.cells if cell.cell_type == "code" and calls_something(cell.source))
         if name not in self.not_run:
-            figure = {} if name in self.no_figures else {"image/png": "aGVsbG8="}
+            figure = {} if name in self.no_figures else {"image/png": FIGURE_PNG}
             data = {"text/plain": "<Figure size 640x480 with 1 Axes>", **figure}
             cell.execution_count, cell.outputs = 1, [nbformat.v4.new_output("display_data", data=data)]
         return shown

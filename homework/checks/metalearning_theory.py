@@ -181,7 +181,18 @@ def _check(
     errors = output_errors if aspect != "convergence" else None  # where it ends is judged by a band
     needs = CONTRACT.lent_to(function)
     exempt = "" if errors else A_BAND
-    return Check(CONTRACT[function], aspect, prepare, judge, CALIBRATION, errors, needs=needs, exempt=exempt)
+    only_with = "output" if aspect == "convergence" else ""  # where it ends is a public number
+    return Check(
+        CONTRACT[function],
+        aspect,
+        prepare,
+        judge,
+        CALIBRATION,
+        errors,
+        needs=needs,
+        only_with=only_with,
+        exempt=exempt,
+    )
 
 
 THEORY_CHECKS: tuple[Check, ...] = (

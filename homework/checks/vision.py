@@ -221,6 +221,7 @@ def _add(function: str, aspect: str, prepare: Callable[[torch.Generator], Exam],
             CALIBRATION,
             _ERRORS.get(judge),
             needs=CONTRACT.lent_to(function),
+            only_with="output" if aspect == "behaviour" else "",
             exempt=exempt,
         )
     )
@@ -249,15 +250,54 @@ def _judge_own_permutation(check: Check, exam: Exam, answers: Sequence[CaseAnswe
         restores.append(restore)
     rows = np.concatenate(restores)
     distinct = len(np.unique(rows, axis=0))
-    if distinct == len(rows):
-        return passed()
-    # What was seen, not what it means: where it is one of the known mistakes, that is said before this.
-    return failed(
-        f"{len(restores)} calls with {len(restores[0])} images each gave {distinct} different "
-        f"{'order' if distinct == 1 else 'orders'} of the patches; there should be {len(rows)}.",
-        try_next="Draw a new permutation for each image in each call, for example by "
-        "`torch.argsort(torch.rand(B, N), dim=1)`, without setting a seed.",
-    )
+    if distinct < len(rows):
+        # What was seen, not what it means: where it is one of the known mistakes, that is said before this.
+        return failed(
+            f"{len(restores)} calls with {len(restores[0])} images each gave {distinct} different "
+            f"{'order' if distinct == 1 else 'orders'} of the patches; there should be {len(rows)}.",
+            try_next=_DRAW_ANEW,
+        )
+    if pattern := pattern_in(rows):
+        return failed(f"The orders of the patches are not random: {pattern}.", try_next=_DRAW_ANEW)
+    return passed()
+
+
+_DRAW_ANEW = (
+    "Draw a new permutation for each image in each call, for example by `torch.argsort(torch.rand(B, N), dim=1)`, "
+    "without setting a seed."
+)
+# Of the 63 or 64 differences between neighbors of a row, or between two rows, each value comes up about once, as often
+# as Poisson(1) says; 12 times and more has odds of 7e-10. With 9 rows and 36 pairs, and their
+# inverses, that is 5e-6 for all of them.
+_OFTEN = 12
+# The mean place of each patch over the rows, in squares of its own spread, adds up to about 63 ± 11 over all patches.
+# A chi-square with 63 degrees of freedom exceeds 150 with odds of 5e-9.
+_LOPSIDED = 150.0
+
+
+def pattern_in(rows: np.ndarray[Any, np.dtype[Any]]) -> str:
+    """
+    Return what betrays that permutations were not drawn uniformly, or an empty text.
+
+    A false alarm has odds below 1 in 100,000; see the limits above.
+
+    Shapes: R permutations of N patches.
+
+    Args:
+        rows: (R, N), whole numbers.
+    """
+    rows, n = rows.astype(np.int64), rows.shape[1]
+    for order in (rows, np.argsort(rows, axis=1)):  # where each patch goes, and which patch comes where
+        steps = [np.diff(row) % n for row in order]
+        if max(np.bincount(step).max() for step in steps) >= _OFTEN:
+            return "within one image, many neighbors are the same distance apart"
+        shifts = [(order[j] - order[i]) % n for i in range(len(order)) for j in range(i)]
+        if max(np.bincount(shift).max() for shift in shifts) >= _OFTEN:
+            return "those of two images differ only by a shift of many patches"
+    spread = (n**2 - 1) / 12 / len(rows)
+    if np.sum((rows.mean(axis=0) - (n - 1) / 2) ** 2) / spread >= _LOPSIDED:
+        return "some patches come early, and others late, in nearly all of them"
+    return ""
 
 
 def _prepare_own_permutation(generator: torch.Generator) -> Exam:

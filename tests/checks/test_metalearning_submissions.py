@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from grader.feedback.words import Judgement
+from grader.intake.figures import calls_something
 from grader.intake.report import Intake, fingerprint, read_survey
 from grader.intake.survey import survey
 from grader.pipeline.ask import Asker
@@ -27,6 +28,7 @@ from grader.release.modules import edit_modules
 from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes
 from grader.rubric import Question, load_rubric
 from grader.sandbox.host import Sandbox
+from grader.trust.cases import FIGURE_PNG
 from grader.verdicts import Verdict
 from homework.answers import ANSWERS
 from homework.homework import HOMEWORK
@@ -39,7 +41,7 @@ GIVEN = frozenset(question.check for question in QUESTIONS if question.number.st
 COPIED = frozenset({"meta_learning_classification.output"})
 LOGISTIC = frozenset(question.check for question in QUESTIONS if question.number.startswith("10."))
 EVERYTHING = frozenset(question.check for question in QUESTIONS)
-FIGURE = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "aGVsbG8="}}
+FIGURE = {"output_type": "display_data", "metadata": {}, "data": {"image/png": FIGURE_PNG}}
 
 LOSS = "meta_update_classification"
 TEST, ORACLE, ZERO = "test_classification", "test_oracle_classification", "test_zero_classification"
@@ -62,7 +64,9 @@ def sandbox() -> Iterator[Sandbox]:
 def as_run(notebook: NotebookNode) -> bytes:
     """Return a notebook whose first code cell shows a figure."""
     content: dict[str, Any] = json.loads(notebook_bytes(notebook))
-    cell = next(cell for cell in content["cells"] if cell["cell_type"] == "code")
+    cell = next(
+        cell for cell in content["cells"] if cell["cell_type"] == "code" and calls_something("".join(cell["source"]))
+    )
     cell["execution_count"], cell["outputs"] = 1, [FIGURE]
     return json.dumps(content).encode()
 

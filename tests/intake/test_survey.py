@@ -14,6 +14,7 @@ import pytest
 
 from grader.intake.report import SURVEY_CAPS, Intake, fingerprint, read_survey
 from grader.intake.survey import answer, ask, survey
+from grader.trust.cases import FIGURE_PNG
 from grader.wire import receive, send
 from homework.homework import HOMEWORK
 
@@ -400,9 +401,11 @@ def shown(*sources: str, **cell: Any) -> bytes:
 
 def test_runs_tell_what_a_notebook_is_about_and_what_it_shows() -> None:
     """Definitions and mentions of wanted names are told apart; modules and empty cells are left out."""
-    figure = {"execution_count": 1, "outputs": [{"output_type": "display_data", "data": {"image/png": "aGk="}}]}
+    figure = {"execution_count": 1, "outputs": [{"output_type": "display_data", "data": {"image/png": FIGURE_PNG}}]}
     files = {
-        "a.ipynb": shown("def patchify(x): return 1", "import tools\ntools.unpatchify(2)", "other = 3", "", **figure),
+        "a.ipynb": shown(
+            "def patchify(x): return 1", "import tools\ntools.unpatchify(2)", "other = open(3)", "", **figure
+        ),
         "b.ipynb": shown("%%bash\necho", "from ipywidgets import interact\ninteract(patchify)"),
         "tools.py": b"def unpatchify(x): return patchify(x)",
     }

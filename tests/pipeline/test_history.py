@@ -9,9 +9,10 @@ import pytest
 from grader.pipeline.history import History
 from grader.rubric import load_rubric
 from grader.verdicts import Evidence, Verdict, failed, passed
+from homework.homework import HOMEWORK
 from tests.known import CHECKS
 
-QUESTIONS = {question.check: question for question in load_rubric().questions}
+QUESTIONS = {question.check: question for question in load_rubric(HOMEWORK.rubric).questions}
 MASKING = "random_masking.output"
 ENCODER = CHECKS["MaskedAutoEncoder.forward_encoder.output"]
 

@@ -142,7 +142,9 @@ def test_a_fault_of_ours_costs_one_question_and_blames_nobody(
     grade: Grade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a judge raises, that question is not graded; the others are, and the student reads that we failed."""
-    monkeypatch.setitem(CHECKS, "patchify.output", replace(CHECKS["patchify.output"], judge=broken_judge))
+    broken = replace(CHECKS["patchify.output"], judge=broken_judge)
+    checks = tuple(broken if check.key == broken.key else check for check in ANSWERS.checks)
+    monkeypatch.setattr("homework.answers.ANSWERS", replace(ANSWERS, checks=checks))
     report = grade([PATCHIFY], "patchify.output", "patchify.generality")
 
     assert verdicts(report) == ["INFRASTRUCTURE", "PASSED"]

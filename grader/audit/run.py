@@ -23,6 +23,7 @@ from grader.audit.record import (
 )
 from grader.errors import StaffError
 from grader.intake.collect import collect
+from grader.intake.names import safe_text
 from grader.sandbox import syscalls
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
@@ -39,6 +40,7 @@ _RECORD_CAPS = Caps(header_bytes=8 * _MIB, body_bytes=160 * _MIB, arrays=1)
 _MAX_OUTPUTS_BYTES = 48 * _MIB  # of one notebook: the worker that compares needs ten times as much memory
 _STARTING_S = 90.0  # for the kernel to start and to end, on top of the cells' own time
 _IMAGES_ON_CPU = 256  # two batches: an epoch of the largest network takes seconds
+_SHOWN_NAME = 120  # characters
 _TRAINED = "_acc"  # the end of the keys under which accuracies are saved
 
 
@@ -203,7 +205,7 @@ class _Auditor:
         records, written = self._execute_all(notebooks, planned.arrays)
         saved = self._compare_saved(planned.arrays.get("autograder"), written)
         return Audit(
-            path.name,
+            safe_text(path.name, limit=_SHOWN_NAME),
             self._settings,
             self._running.walls.describe(),
             tuple(records),
@@ -275,7 +277,13 @@ class _Auditor:
             return []
         then, now = self._load(handed_in), self._load(written)
         keys = dict.fromkeys([*then, *now])
-        return [compare_key(key, then.get(key), now.get(key), reduced=self._settings.reduced) for key in keys]
+        return [
+            replace(
+                compare_key(key, then.get(key), now.get(key), reduced=self._settings.reduced),
+                key=safe_text(key, limit=_SHOWN_NAME),  # students choose the keys of their file
+            )
+            for key in keys
+        ]
 
     def _load(self, file: Array | None) -> dict[str, list[Array]]:
         if file is None:

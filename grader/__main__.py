@@ -151,7 +151,8 @@ def rubric(rubric: Path | None) -> None:
 
 
 @main.command()
-@click.argument("results", metavar="RESULTS_JSON", type=click.Path(path_type=Path))
+@click.argument("results", metavar="RESULTS_JSON|CLASS", type=click.Path(path_type=Path))
+@click.option("--student", default=None, help="Of a class's folder: a name, id, address or submission.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None, help="The page to write.")
 @click.option("--metadata", type=click.Path(path_type=Path), default=None, help="A submission_metadata.json.")
 @click.option("--after-due", "moment", flag_value="after-due", help="As students see it after the due date.")
@@ -159,8 +160,15 @@ def rubric(rubric: Path | None) -> None:
 @click.option(
     "--view", type=click.Choice(["student", "staff", "both"]), default="both", show_default=True, help="Who looks."
 )
-def preview(results: Path, out: Path | None, metadata: Path | None, moment: str | None, view: str) -> None:
-    """Show RESULTS_JSON as students and as staff would see it: one HTML page for each."""
+def preview(
+    results: Path, student: str | None, out: Path | None, metadata: Path | None, moment: str | None, view: str
+) -> None:
+    """Show RESULTS_JSON, or one student of a CLASS, as students and as staff would see it: one HTML page for each."""
+    if student is not None or (results / "class.json").is_file():
+        from grader.commands.students import write_student
+
+        write_student(results, student or "", out=out, moment=moment or "auto", view=view)
+        return
     from grader.commands.preview import write_previews
 
     write_previews(results, out=out, metadata=metadata, moment=moment or "auto", view=view)

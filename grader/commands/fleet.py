@@ -13,6 +13,7 @@ from rich.table import Table
 
 from grader.commands.beforehand import require_roster, require_rubric
 from grader.commands.grade import choose_device
+from grader.commands.students import write_student_pages
 from grader.errors import StaffError
 from grader.feedback.text import plain
 from grader.fleet.compare import COLUMNS, Comparison, compare_gradings, read_grading
@@ -97,14 +98,15 @@ def _ray_pool(address: str, workers: int, gpus: float) -> Pool:
 
 def write_report(folder: Path, *, anonymous: bool) -> None:
     """
-    Write the page and the tables of a graded class, and say where they are.
+    Write the page, a page for each student, and the tables of a graded class, and say where they are.
 
     Raises:
         StaffError: the folder holds no graded class.
     """
     graded_class = load_class(folder)
     figures = figures_of(graded_class)
-    written = [write_page(graded_class, figures, folder, anonymous=anonymous)]
+    pages = write_student_pages(graded_class, folder, anonymous=anonymous)
+    written = [write_page(graded_class, figures, folder, anonymous=anonymous, pages=pages)]
     if not anonymous:
         written += write_tables(graded_class, figures, folder)
     console = Console()

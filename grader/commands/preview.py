@@ -12,11 +12,20 @@ from grader.errors import StaffError
 
 
 def write_previews(results: Path, *, out: Path | None, metadata: Path | None, moment: str, view: str) -> list[Path]:
+    """Write the pages and say where they are; arguments and errors as for `make_previews`."""
+    written = make_previews(results, out=out, metadata=metadata, moment=moment, view=view)
+    console = Console()
+    for path in written:
+        console.print(f"Written: {escape(str(path))}", highlight=False)
+    return written
+
+
+def make_previews(results: Path, *, out: Path | None, metadata: Path | None, moment: str, view: str) -> list[Path]:
     """
-    Write the pages and say where they are.
+    Write the pages.
 
     Args:
-        results: a results.json.
+        results: a results.json, or the folder that holds it.
         out: the page; with both views, each page's name has its viewer before the suffix.
         metadata: a submission_metadata.json, or None.
         moment: "auto", "before-due", "after-due" or "published".
@@ -33,6 +42,8 @@ def write_previews(results: Path, *, out: Path | None, metadata: Path | None, mo
     from grader.preview.report import read_report, read_submission
     from grader.preview.views import Moment, Viewer, moment_of
 
+    if results.is_dir():
+        results = results / "results.json"
     report = read_report(results)
     submission = read_submission(metadata) if metadata is not None else None
     when = moment_of(submission) if moment == "auto" else Moment[moment.replace("-", "_").upper()]
@@ -46,9 +57,6 @@ def write_previews(results: Path, *, out: Path | None, metadata: Path | None, mo
         rendered = render_page(report, viewer=viewer, moment=when, submission=submission)
         path.write_bytes(rendered.encode("utf-8", errors="replace"))  # JSON can hold half of a surrogate pair
         written.append(path)
-    console = Console()
-    for path in written:
-        console.print(f"Written: {escape(str(path))}", highlight=False)
     return written
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
 
 from grader.commands.preview import make_previews, need_page_tools
 from grader.errors import StaffError
@@ -59,15 +60,16 @@ def write_student_pages(graded_class: GradedClass, folder: Path, *, anonymous: b
     shutil.rmtree(place, ignore_errors=True)  # pages of who is not in the class any more
     place.mkdir(mode=0o700)
     handed_in = [item for item in graded_class.graded if item.entry.folder is not None]
-    if anonymous:
-        names = pseudonyms(graded_class)
-        written = {item.entry.id: _anonymous_page(item, names[item.entry.id], place) for item in handed_in}
-    else:
-        written = {
-            item.entry.id: _pages_of(item, graded_class, place, out=None, moment="auto", view="both")[1]
-            for item in handed_in
-        }
-    return {name: path.relative_to(folder).as_posix() for name, path in written.items()}
+    names = pseudonyms(graded_class)
+    console = Console()
+    written = {}
+    for item in track(handed_in, "Pages", console=console, transient=True, disable=not console.is_terminal):
+        if anonymous:
+            path = _anonymous_page(item, names[item.entry.id], place)
+        else:
+            path = _pages_of(item, graded_class, place, out=None, moment="auto", view="both")[1]
+        written[item.entry.id] = path.relative_to(folder).as_posix()
+    return written
 
 
 def _pages_of(

@@ -79,6 +79,9 @@ def grade(
 @click.option("--roster", type=click.Path(path_type=Path), default=None, help="CSV, or a Canvas gradebook.")
 @click.option("--ray", default=None, help="Address of a Ray cluster, or local.")
 @click.option("--gpus", type=click.FloatRange(min=0), default=0.0, help="Of a Ray node, for one submission: 0.25, say.")
+@click.option(
+    "--only", multiple=True, help="Grade again, and nobody else: a name, id, address or submission; repeatable."
+)
 def grade_class(
     export: Path,
     out: Path,
@@ -88,12 +91,13 @@ def grade_class(
     roster: Path | None,
     ray: str | None,
     gpus: float,
+    only: tuple[str, ...],
 ) -> None:
     """Grade a whole class: Gradescope's EXPORT, or a folder with one submission for each student."""
     _restart_clean()
     from grader.commands.fleet import run_class
 
-    run_class(export, out, workers=workers, device=device, rubric=rubric, roster=roster, ray=ray, gpus=gpus)
+    run_class(export, out, workers=workers, device=device, rubric=rubric, roster=roster, ray=ray, gpus=gpus, only=only)
 
 
 @main.command()

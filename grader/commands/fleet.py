@@ -41,9 +41,12 @@ def run_class(
     roster: Path | None,
     ray: str | None,
     gpus: float,
+    only: tuple[str, ...] = (),
 ) -> None:
     """
     Grade a class with a progress bar, then write grades and the report.
+
+    With `only`, grade these students again and nobody else.
 
     Raises:
         StaffError: the export cannot be read, or grading cannot begin.
@@ -74,6 +77,7 @@ def run_class(
         device=choose_device(device),
         secret_file=Path(os.environ.get("GRADER_SECRET_FILE", SECRET_FILE)),
         roster=roster,
+        only=only,
         on_progress=show,
     )
     try:

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from typing import Any
 from grader.errors import StaffError, why_unreadable
 from grader.fleet.digests import combined, content_digest, grader_digest, rubric_digest, secret_digest
 from grader.fleet.export import Entry, read_export
+from grader.fleet.find import find_entry
 from grader.fleet.nursery import Job
 from grader.fleet.pool import Ended, grade_locally
-from grader.fleet.record import FORMAT, INFRASTRUCTURE, NOT_HANDED_IN, Record, Records, ungraded, write_whole
+from grader.fleet.record import FORMAT, GRADED, INFRASTRUCTURE, NOT_HANDED_IN, Record, Records, ungraded, write_whole
 from grader.fleet.roster import Student
 from grader.fleet.unpack import unpacker
 from grader.pipeline.run import SECRET_FILE
@@ -44,6 +45,8 @@ class ClassSettings:
         device: "cpu" or "cuda".
         secret_file: bytes from which hidden inputs are drawn.
         roster: CSV of the class, or None.
+        only: whom to grade again, each as `find_entry` takes it; everybody else keeps what they have. Empty for all
+            who are not graded yet.
         on_progress: called with how many submissions are done, how many there are, and a few words.
     """
 
@@ -54,6 +57,7 @@ class ClassSettings:
     device: str = "cpu"
     secret_file: Path = SECRET_FILE
     roster: Path | None = None
+    only: tuple[str, ...] = ()
     on_progress: Callable[[int, int, str], None] = lambda done, total, words: None
 
 
@@ -105,15 +109,16 @@ def grade_class(settings: ClassSettings, pool: Pool | None = None) -> GradedClas
             entries = read_export(settings.export, settings.out / "unpacked", unpack, roster=settings.roster)
         _close_to_others(settings.export)
         plan = _Plan(settings, load_rubric(settings.rubric))
-        todo = plan.jobs(entries)
+        chosen = {find_entry(entries, who).id for who in settings.only}
+        todo = plan.again([entry for entry in entries if entry.id in chosen]) if chosen else plan.jobs(entries)
         done = len(plan.keys) - len(todo)
         settings.on_progress(done, len(plan.keys), f"{done} were graded before" if done else "")
         run = pool or (lambda jobs: grade_locally(jobs, workers=settings.workers, log=settings.out / "grader.log"))
-        for ended in run(todo) if todo else ():
-            if ended.fault:
-                plan.give_up(ended)
-            done += 1
-            settings.on_progress(done, len(plan.keys), "")
+        with plan.kept():
+            for ended in run(todo) if todo else ():
+                words = plan.give_up(ended) if ended.fault else ""
+                done += 1
+                settings.on_progress(done, len(plan.keys), words)
         shutil.rmtree(settings.out / "work", ignore_errors=True)
         plan.write_index(entries)
     return load_class(settings.out)
@@ -128,6 +133,7 @@ class _Plan:
     records: Records = field(init=False)
     keys: dict[str, str] = field(default_factory=dict)  # key -> digest of the submission's files
     of_entry: dict[str, str] = field(default_factory=dict)  # entry -> key
+    before: dict[str, Record] = field(default_factory=dict)  # key -> record of what is graded again
 
     def __post_init__(self) -> None:
         self.records = Records(self.settings.out / "records")
@@ -140,7 +146,7 @@ class _Plan:
         todo = []
         for entry in entries:
             content, problem = _digest_of(entry)
-            key = combined(*self._common, content or f"no files: {problem}")
+            key = self._key(content, problem)
             self.of_entry[entry.id] = key
             if key in self.keys:
                 continue
@@ -156,6 +162,20 @@ class _Plan:
                 record = ungraded(self.rubric, key=key, content="", status=status, reason=problem)
                 self.records.write(record)
         return todo
+
+    def again(self, entries: Sequence[Entry]) -> list[Job]:
+        """Return what is to be graded although it is; a grade counts until there is another one."""
+        for entry in entries:
+            content, problem = _digest_of(entry)
+            key = self._key(content, problem)
+            known = self.records.read(key)
+            if known is not None and known.status == GRADED:
+                self.before[key] = known
+                self.records.path(key).unlink()
+        return self.jobs(entries)
+
+    def _key(self, content: str, problem: str) -> str:
+        return combined(*self._common, content or f"no files: {problem}")
 
     def _job(self, key: str, content: str, folder: Path) -> Job:
         out = self.settings.out.resolve()
@@ -175,9 +195,21 @@ class _Plan:
             limit_s=self.rubric.time_limit_s + _SLACK_S,
         )
 
-    def give_up(self, ended: Ended) -> None:
-        """Record that the grader failed, not the student."""
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Put back, in the end, what was to be graded again and was not."""
+        try:
+            yield
+        finally:
+            for key, record in self.before.items():
+                if not self.records.path(key).exists():
+                    self.records.write(record)
+
+    def give_up(self, ended: Ended) -> str:
+        """Record that the grader failed, not the student, and return what is to be said; an earlier grade stays."""
         job = ended.job
+        if job.key in self.before:
+            return f"Not graded again, because {ended.fault}; the grade that there was is kept."
         record = ungraded(
             self.rubric,
             key=job.key,
@@ -187,18 +219,33 @@ class _Plan:
             attempts=job.attempt,
         )
         self.records.write(record)
+        return ""
 
     def write_index(self, entries: Iterable[Entry]) -> None:
-        """Write who is in the class and which record is whose."""
+        """Write who is in the class and which record is whose; who was not asked for has what they had."""
+        earlier = _lines_of(self.settings.out / INDEX) if self.settings.only else {}
+        lines = [
+            _index_line(entry, self.of_entry[entry.id]) if entry.id in self.of_entry else earlier[entry.id]
+            for entry in entries
+            if entry.id in self.of_entry or entry.id in earlier
+        ]
         index = {
             "format": FORMAT,
             "assignment": self.rubric.assignment,
             "grader": self._grader,
             "rubric": self._rubric,
             "device": self.settings.device,
-            "entries": [_index_line(entry, self.of_entry[entry.id]) for entry in entries],
+            "entries": lines,
         }
         write_whole(self.settings.out / INDEX, json.dumps(index, indent=1).encode())
+
+
+def _lines_of(index: Path) -> dict[str, dict[str, Any]]:
+    """Return entry -> its line of an index, and nothing if there is none."""
+    try:
+        return {str(line["id"]): line for line in json.loads(index.read_bytes())["entries"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _index_line(entry: Entry, key: str) -> dict[str, Any]:

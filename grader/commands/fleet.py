@@ -18,13 +18,14 @@ from grader.errors import StaffError
 from grader.feedback.text import plain
 from grader.fleet.compare import COLUMNS, Comparison, compare_gradings, read_grading
 from grader.fleet.export import require_export
+from grader.fleet.gradebook import Filled
 from grader.fleet.nursery import Job
 from grader.fleet.page import write_page
 from grader.fleet.pool import Ended
 from grader.fleet.record import GRADED, write_whole
 from grader.fleet.schedule import ClassSettings, GradedClass, Pool, grade_class, load_class
 from grader.fleet.statistics import figures_of, names_of, possible_of
-from grader.fleet.tables import csv_bytes, write_tables
+from grader.fleet.tables import canvas_gradebook, csv_bytes, write_tables
 from grader.pipeline.run import SECRET_FILE
 from grader.rubric import DEFAULT_RUBRIC
 
@@ -116,6 +117,21 @@ def write_report(folder: Path, *, anonymous: bool) -> None:
     console = Console()
     for path in written:
         console.print(f"Written: {escape(str(path))}", highlight=False, soft_wrap=True)
+    if not anonymous:
+        _print_gradebook(canvas_gradebook(graded_class, figures.possible, folder), graded_class.assignment, console)
+
+
+def _print_gradebook(gradebook: Filled, assignment: str, console: Console) -> None:
+    """Say what Canvas would make of its file that staff may not expect."""
+    if gradebook.is_new:
+        console.print(
+            f"Canvas makes a new assignment {_shown(assignment)!r} of grades_canvas.csv. To fill an existing one, name "
+            "the gradebook that Canvas exports with --roster.",
+            highlight=False,
+        )
+    if gradebook.left_out:
+        names = ", ".join(_shown(student.name or student.email) for student in gradebook.left_out[:_SHOWN])
+        console.print(f"Not in Canvas's gradebook, so without points there: {names}.", highlight=False)
 
 
 def _print_class(graded_class: GradedClass, console: Console) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 
 from grader.errors import StaffError, why_unreadable
 from grader.fleet.digests import combined, content_digest, grader_digest, rubric_digest, secret_digest
-from grader.fleet.export import Entry, read_export
+from grader.fleet.export import Entry, read_export, roster_in
 from grader.fleet.find import find_entry
 from grader.fleet.nursery import Job
 from grader.fleet.pool import Ended, grade_locally
 from grader.fleet.record import FORMAT, GRADED, INFRASTRUCTURE, NOT_HANDED_IN, Record, Records, ungraded, write_whole
-from grader.fleet.roster import Student
+from grader.fleet.roster import ROSTER_FILE, Student
 from grader.fleet.unpack import unpacker
 from grader.pipeline.run import SECRET_FILE
 from grader.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
@@ -107,6 +107,7 @@ def grade_class(settings: ClassSettings, pool: Pool | None = None) -> GradedClas
     with _alone_in(settings.out):
         with unpacker() as unpack:
             entries = read_export(settings.export, settings.out / "unpacked", unpack, roster=settings.roster)
+        _keep_roster(settings)
         _close_to_others(settings.export)
         plan = _Plan(settings, load_rubric(settings.rubric))
         chosen = {find_entry(entries, who).id for who in settings.only}
@@ -329,6 +330,16 @@ def _alone_in(out: Path) -> Iterator[None]:
             ) from None
         shutil.rmtree(out / "work", ignore_errors=True)
         yield
+
+
+def _keep_roster(settings: ClassSettings) -> None:
+    """Keep a copy of the roster beside the index: grades go home in its columns."""
+    roster = settings.roster or roster_in(settings.export)
+    kept = settings.out / ROSTER_FILE
+    if roster is None:
+        kept.unlink(missing_ok=True)
+    else:
+        write_whole(kept, roster.read_bytes())
 
 
 def _close_to_others(export: Path) -> None:

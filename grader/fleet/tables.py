@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from grader.fleet.gradebook import Filled, filled, is_gradebook
 from grader.fleet.record import GRADED, INFRASTRUCTURE, write_whole
-from grader.fleet.roster import Student
+from grader.fleet.roster import ROSTER_FILE, Student, roster_rows
 from grader.fleet.schedule import Graded, GradedClass
 from grader.fleet.statistics import Figures, possible_of
 
@@ -47,7 +48,7 @@ def write_tables(graded_class: GradedClass, figures: Figures, out: Path) -> list
     """
     tables = {
         "grades_gradescope.csv": _for_gradescope(graded_class),
-        "grades_canvas.csv": _for_canvas(graded_class, figures.possible),
+        "grades_canvas.csv": canvas_gradebook(graded_class, figures.possible, out).rows,
         "questions.csv": _of_questions(figures),
         "answers.csv": _of_answers(graded_class),
     }
@@ -103,12 +104,27 @@ def _for_gradescope(graded_class: GradedClass) -> Iterator[Sequence[object]]:
         yield (student.sid, student.email, student.name, _score(item), possible_of(results), status, *scores)
 
 
-def _for_canvas(graded_class: GradedClass, possible: float) -> Iterator[Sequence[object]]:
-    yield ("Student", "ID", "SIS User ID", "SIS Login ID", "Section", graded_class.assignment)
-    yield ("    Points Possible", "", "", "", "", possible)  # Canvas knows this line by its spaces
-    for student, item in _people(graded_class):
+def canvas_gradebook(graded_class: GradedClass, possible: float, out: Path) -> Filled:
+    """
+    Return what Canvas imports: its own gradebook with the points filled in, or one with the columns that it asks for.
+
+    Args:
+        graded_class: who was graded.
+        possible: points to be had.
+        out: the class's folder, in which the roster lies, if there was one.
+    """
+    points = {student: _score(item) for student, item in _people(graded_class)}
+    rows = roster_rows(out / ROSTER_FILE)
+    if is_gradebook(rows):
+        return filled(rows, points, assignment=graded_class.assignment, possible=possible)
+    made: list[list[object]] = [
+        ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", graded_class.assignment],
+        ["    Points Possible", "", "", "", "", possible],  # Canvas knows this line by its spaces
+    ]
+    for student, score in points.items():
         login = student.login or student.email
-        yield (student.name, student.canvas_id, student.sid, login, student.section, _score(item))
+        made.append([student.name, student.canvas_id, student.sid, login, student.section, score])
+    return Filled(made, is_new=True, left_out=())
 
 
 def _of_questions(figures: Figures) -> Iterator[Sequence[object]]:

@@ -82,6 +82,7 @@ def grade(
 @click.option(
     "--only", multiple=True, help="Grade again, and nobody else: a name, id, address or submission; repeatable."
 )
+@click.option("--due", default="", help='When it was due, for days late: "2026-11-20 23:59 -0800".')
 def grade_class(
     export: Path,
     out: Path,
@@ -92,12 +93,24 @@ def grade_class(
     ray: str | None,
     gpus: float,
     only: tuple[str, ...],
+    due: str,
 ) -> None:
     """Grade a whole class: Gradescope's EXPORT, or a folder with one submission for each student."""
     _restart_clean()
     from grader.commands.fleet import run_class
 
-    run_class(export, out, workers=workers, device=device, rubric=rubric, roster=roster, ray=ray, gpus=gpus, only=only)
+    run_class(
+        export,
+        out,
+        workers=workers,
+        device=device,
+        rubric=rubric,
+        roster=roster,
+        ray=ray,
+        gpus=gpus,
+        only=only,
+        due=due,
+    )
 
 
 @main.command()

@@ -19,6 +19,7 @@ from grader.feedback.text import plain
 from grader.fleet.compare import COLUMNS, Comparison, compare_gradings, read_grading
 from grader.fleet.export import require_export
 from grader.fleet.gradebook import Filled
+from grader.fleet.lateness import require_time
 from grader.fleet.nursery import Job
 from grader.fleet.page import write_page
 from grader.fleet.pool import Ended
@@ -43,6 +44,7 @@ def run_class(
     ray: str | None,
     gpus: float,
     only: tuple[str, ...] = (),
+    due: str = "",
 ) -> None:
     """
     Grade a class with a progress bar, then write grades and the report.
@@ -79,6 +81,7 @@ def run_class(
         secret_file=Path(os.environ.get("GRADER_SECRET_FILE", SECRET_FILE)),
         roster=roster,
         only=only,
+        due_at=require_time(due) if due else "",
         on_progress=show,
     )
     try:

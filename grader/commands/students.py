@@ -95,7 +95,7 @@ def _metadata(item: Graded, graded_class: GradedClass) -> dict[str, Any]:
     people = [{"name": student.name or student.email} for student in item.entry.students[:_MOST_PEOPLE]]
     return {
         "created_at": item.entry.created_at,
-        "assignment": {"title": graded_class.assignment},
+        "assignment": {"title": graded_class.assignment, "due_date": graded_class.due_at},
         "users": people or [{"name": plain(item.entry.id)}],
     }
 

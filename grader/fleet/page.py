@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from grader.feedback.text import plain
+from grader.fleet.lateness import days_late
 from grader.fleet.record import INFRASTRUCTURE, write_whole
 from grader.fleet.schedule import Graded, GradedClass
 from grader.fleet.statistics import BINS, HELP_RULE, WATCH_RULE, Figures, names_of, pseudonyms
@@ -72,6 +73,10 @@ def page(graded_class: GradedClass, figures: Figures, *, anonymous: bool, pages:
         names=names,
         anonymous=anonymous,
         pages=pages,
+        due=plain(graded_class.due_at),
+        late={
+            item.entry.id: _late(days_late(item.entry.created_at, graded_class.due_at)) for item in graded_class.graded
+        },
         everybody=_in_order(graded_class, names),
         bars=bars(figures),
         width=_WIDTH,
@@ -82,6 +87,12 @@ def page(graded_class: GradedClass, figures: Figures, *, anonymous: bool, pages:
         watch_rule=WATCH_RULE,
         median=statistics.median(figures.scores) if figures.scores else 0.0,
     )
+
+
+def _late(days: int | None) -> str:
+    if days is None:
+        return ""
+    return f"{days} day{'s' if days > 1 else ''} late" if days else "in time"
 
 
 def _in_order(graded_class: GradedClass, names: Mapping[str, str]) -> list[Graded]:

@@ -47,6 +47,8 @@ class ClassSettings:
         roster: CSV of the class, or None.
         only: whom to grade again, each as `find_entry` takes it; everybody else keeps what they have. Empty for all
             who are not graded yet.
+        due_at: when it was due, as `lateness.time_of` reads it; "" for what an earlier run was told. No points
+            depend on it.
         on_progress: called with how many submissions are done, how many there are, and a few words.
     """
 
@@ -58,6 +60,7 @@ class ClassSettings:
     secret_file: Path = SECRET_FILE
     roster: Path | None = None
     only: tuple[str, ...] = ()
+    due_at: str = ""
     on_progress: Callable[[int, int, str], None] = lambda done, total, words: None
 
 
@@ -80,6 +83,7 @@ class GradedClass:
         rubric: digest of the rubric.
         device: where student code computed.
         graded: one for each submission, and for each student without one.
+        due_at: when it was due, or "".
     """
 
     assignment: str
@@ -87,6 +91,7 @@ class GradedClass:
     rubric: str
     device: str
     graded: tuple[Graded, ...]
+    due_at: str = ""
 
 
 def grade_class(settings: ClassSettings, pool: Pool | None = None) -> GradedClass:
@@ -224,7 +229,8 @@ class _Plan:
 
     def write_index(self, entries: Iterable[Entry]) -> None:
         """Write who is in the class and which record is whose; who was not asked for has what they had."""
-        earlier = _lines_of(self.settings.out / INDEX) if self.settings.only else {}
+        old = _index_in(self.settings.out)
+        earlier = {str(line["id"]): line for line in old.get("entries", ())} if self.settings.only else {}
         lines = [
             _index_line(entry, self.of_entry[entry.id]) if entry.id in self.of_entry else earlier[entry.id]
             for entry in entries
@@ -236,17 +242,20 @@ class _Plan:
             "grader": self._grader,
             "rubric": self._rubric,
             "device": self.settings.device,
+            "due_at": self.settings.due_at or str(old.get("due_at", "")),
             "entries": lines,
         }
         write_whole(self.settings.out / INDEX, json.dumps(index, indent=1).encode())
 
 
-def _lines_of(index: Path) -> dict[str, dict[str, Any]]:
-    """Return entry -> its line of an index, and nothing if there is none."""
+def _index_in(out: Path) -> dict[str, Any]:
+    """Return the index that an earlier run wrote, and nothing if there is none."""
     try:
-        return {str(line["id"]): line for line in json.loads(index.read_bytes())["entries"]}
+        index = json.loads((out / INDEX).read_bytes())
+        [str(line["id"]) for line in index["entries"]]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+    return dict(index)
 
 
 def _index_line(entry: Entry, key: str) -> dict[str, Any]:
@@ -301,7 +310,7 @@ def load_class(out: Path) -> GradedClass:
         lost = sum(record is None for record in found.values())
         records_are = "1 record is" if lost == 1 else f"{lost} records are"
         raise StaffError(happened=f"{records_are} missing in {out / 'records'} or damaged.", try_next=_AGAIN)
-    return GradedClass(graded=graded, **about)
+    return GradedClass(graded=graded, due_at=str(index.get("due_at", "")), **about)
 
 
 def _entry(line: dict[str, Any]) -> Entry:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from grader.fleet.gradebook import Filled, filled, is_gradebook
+from grader.fleet.lateness import days_late, time_of
 from grader.fleet.record import GRADED, INFRASTRUCTURE, write_whole
 from grader.fleet.roster import ROSTER_FILE, Student, roster_rows
 from grader.fleet.schedule import Graded, GradedClass
@@ -49,6 +50,7 @@ def write_tables(graded_class: GradedClass, figures: Figures, out: Path) -> list
     tables = {
         "grades_gradescope.csv": _for_gradescope(graded_class),
         "grades_canvas.csv": canvas_gradebook(graded_class, figures.possible, out).rows,
+        "people.csv": _of_people(graded_class),
         "questions.csv": _of_questions(figures),
         "answers.csv": _of_answers(graded_class),
     }
@@ -81,9 +83,15 @@ def _people(graded_class: GradedClass) -> Iterator[tuple[Student, Graded]]:
     for item in graded_class.graded:
         for student in item.entry.students:
             before = last.get(student)
-            if before is None or before.entry.created_at <= item.entry.created_at:
+            if before is None or _moment(before) <= _moment(item):
                 last[student] = item
     yield from last.items()
+
+
+def _moment(item: Graded) -> tuple[float, str]:
+    """Return what submissions of one student are ordered by: when they were made, as far as that can be read."""
+    created = time_of(item.entry.created_at)
+    return (created.timestamp() if created is not None else 0.0, item.entry.created_at)
 
 
 def _score(item: Graded) -> object:
@@ -125,6 +133,20 @@ def canvas_gradebook(graded_class: GradedClass, possible: float, out: Path) -> F
         login = student.login or student.email
         made.append([student.name, student.canvas_id, student.sid, login, student.section, score])
     return Filled(made, is_new=True, left_out=())
+
+
+def _of_people(graded_class: GradedClass) -> Iterator[Sequence[object]]:
+    """Yield a row for each member of the class, also of a group: points, when handed in, how late, and with whom."""
+    yield ("name", "email", "sid", "submission", "points", "possible", "status", "handed_in", "days_late", "group")
+    for student, item in _people(graded_class):
+        entry, late = item.entry, days_late(item.entry.created_at, graded_class.due_at)
+        yield (
+            *(student.name, student.email, student.sid, entry.id),
+            *(_score(item), possible_of(item.record.results), item.record.status),
+            entry.created_at,
+            "" if late is None else late,
+            "; ".join(other.name or other.email for other in entry.students if other != student),
+        )
 
 
 def _of_questions(figures: Figures) -> Iterator[Sequence[object]]:

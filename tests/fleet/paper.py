@@ -80,7 +80,7 @@ def write_class(graded_class: GradedClass, out: Path) -> Path:
     records = Records(out / "records")
     for item in graded_class.graded:
         records.write(item.record)
-    about = {name: getattr(graded_class, name) for name in ("assignment", "grader", "rubric", "device")}
+    about = {name: getattr(graded_class, name) for name in ("assignment", "grader", "rubric", "device", "due_at")}
     lines = [_index_line(item.entry, item.record.key) for item in graded_class.graded]
     (out / INDEX).write_text(json.dumps({"format": FORMAT, **about, "entries": lines}))
     return out

@@ -188,12 +188,13 @@ def points_of(graded_class: GradedClass) -> dict[str, float]:
 def test_one_student_alone_is_graded_again(tmp_path: Path, small_rubric: Path) -> None:
     """Everybody else keeps their points, also those that an earlier grader gave; all stay in the class."""
     settings = class_of_three(tmp_path, small_rubric)
-    grade_class(settings, graded_with(1.0))
+    grade_class(replace(settings, due_at="2022-11-21 23:59 Z"), graded_with(1.0))
 
     same_grader = grade_class(replace(settings, only=("Bo",)), graded_with(2.0))
     (tmp_path / "secret").write_bytes(b"another")
     other_inputs = replace(settings, only=("cy",), secret_file=tmp_path / "secret")
 
+    assert same_grader.due_at == "2022-11-21 23:59 Z"
     assert points_of(same_grader) == {"ada": 1.0, "bo": 2.0, "cy": 1.0}
     assert points_of(grade_class(other_inputs, graded_with(3.0))) == {"ada": 1.0, "bo": 2.0, "cy": 3.0}
     with pytest.raises(StaffError, match="nobody"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -16,7 +16,7 @@ from grader.commands.grade import choose_device
 from grader.commands.students import write_student_pages
 from grader.errors import StaffError
 from grader.feedback.text import plain
-from grader.fleet.compare import COLUMNS, Comparison, compare_gradings, read_grading
+from grader.fleet.compare import COLUMNS, Comparison, compare_gradings, read_grading, require_same_kind
 from grader.fleet.export import require_export
 from grader.fleet.gradebook import Filled
 from grader.fleet.lateness import require_time
@@ -31,6 +31,7 @@ from grader.pipeline.run import SECRET_FILE
 from grader.rubric import DEFAULT_RUBRIC
 
 _SHOWN = 40
+_NAMED = 8  # in one line
 
 
 def run_class(
@@ -174,7 +175,9 @@ def run_diff(old: Path, new: Path, csv_file: Path | None) -> None:
     Raises:
         StaffError: one of the two is no grading, or the file cannot be written.
     """
-    comparison = compare_gradings(read_grading(old), read_grading(new))
+    gradings = read_grading(old), read_grading(new)
+    require_same_kind(old, new)
+    comparison = compare_gradings(*gradings)
     console = Console()
     _print_changes(comparison, console)
     if csv_file is not None:
@@ -190,20 +193,52 @@ def run_diff(old: Path, new: Path, csv_file: Path | None) -> None:
 
 
 def _print_changes(comparison: Comparison, console: Console) -> None:
-    table = Table(header_style="bold")
-    for column in ("Submission", "Who", "No.", "Before", "After", "Change", "Why"):
-        table.add_column(column, justify="right" if column in ("Before", "After", "Change") else "left")
-    for change in comparison.changes:
-        before, after = ("" if value is None else f"{value:g}" for value in (change.before, change.after))
-        names = (_shown(change.submission), _shown(change.who), _shown(change.number))
-        table.add_row(*names, before, after, f"{change.points:+g}", _shown(change.why))
-    if comparison.changes:
-        console.print(table)
+    """Print a summary, then the questions, then who changes, together where it is the same change."""
+    changed = len({change.submission for change in comparison.changes})
+    graded = comparison.up + comparison.down + comparison.same
     console.print(
         f"{comparison.up} up, {comparison.down} down, {comparison.same} the same; "
-        f"mean change {comparison.mean_change:+.2f} points",
+        f"mean change {comparison.mean_change:+.2f} points\n"
+        f"{changed} with any change; of {graded} graded both times all points together: "
+        f"{comparison.total_before:g} before, {comparison.total_after:g} after",
         highlight=False,
     )
+    if comparison.now_hidden:
+        console.print(f"Not shown to students at once any more: {', '.join(map(_shown, comparison.now_hidden))}")
     for where, alone in (("old", comparison.only_old), ("new", comparison.only_new)):
         if alone:
-            console.print(f"Only in the {where} one: {', '.join(map(_shown, alone))}", highlight=False)
+            console.print(f"Only in the {where} one: {_several(alone)}", highlight=False)
+    if comparison.questions:
+        console.print(_questions_table(comparison))
+    if comparison.groups:
+        console.print(_groups_table(comparison))
+
+
+def _questions_table(comparison: Comparison) -> Table:
+    table = Table(title="Questions", title_justify="left", header_style="bold")
+    for column in ("No.", "Question", "Submissions", "Mean change", ""):
+        table.add_column(column, justify="right" if column in ("Submissions", "Mean change") else "left")
+    for move in comparison.questions:
+        what = "new" if move.is_new else "gone" if move.is_gone else ""
+        names = _shown(move.number), _shown(move.title)
+        table.add_row(*names, str(move.count), f"{move.mean_change:+.2f}", what)
+    return table
+
+
+def _groups_table(comparison: Comparison) -> Table:
+    table = Table(title="Who changes", title_justify="left", header_style="bold")
+    for column in ("No.", "Before", "After", "Change", "Why", "Who"):
+        table.add_column(column, justify="right" if column in ("Before", "After", "Change") else "left")
+    for group in comparison.groups:
+        change = group.changes[0]
+        before, after = ("" if value is None else f"{value:g}" for value in (change.before, change.after))
+        people = [each.who or each.submission for each in group.changes]
+        who = f"{len(people)}: {_several(people)}" if len(people) > 1 else _shown(people[0])
+        table.add_row(_shown(change.number), before, after, f"{change.points:+g}", _shown(change.why), who)
+    return table
+
+
+def _several(names: Sequence[str]) -> str:
+    """Return some names, and how many more there are; --csv has them all."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(_shown, names[:_NAMED])) + more

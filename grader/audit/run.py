@@ -23,6 +23,7 @@ from grader.audit.record import (
 )
 from grader.errors import StaffError
 from grader.intake.collect import collect
+from grader.intake.names import safe_text
 from grader.pipeline.homework import Homework
 from grader.sandbox import syscalls
 from grader.sandbox.host import Sandbox
@@ -42,6 +43,7 @@ _RECORD_CAPS = Caps(header_bytes=8 * _MIB, body_bytes=160 * _MIB, arrays=1)
 _MAX_OUTPUTS_BYTES = 48 * _MIB  # of one notebook: the worker that compares needs ten times as much memory
 _STARTING_S = 90.0  # for the kernel to start and to end, on top of the cells' own time
 _IMAGES_ON_CPU = 256  # two batches: an epoch of the largest network takes seconds
+_SHOWN_NAME = 120  # characters
 _TRAINED = "_acc"  # the end of the keys under which accuracies are saved
 
 
@@ -208,7 +210,7 @@ class _Auditor:
         records, written = self._execute_all(notebooks, planned.arrays)
         saved = self._compare_saved(planned.arrays.get("autograder"), written)
         return Audit(
-            path.name,
+            safe_text(path.name, limit=_SHOWN_NAME),
             self._settings,
             self._running.walls.describe(),
             tuple(records),
@@ -283,7 +285,9 @@ class _Auditor:
         from grader.checks.compare import Calibration  # it may be imported only after the zygotes were forked
 
         tolerance, reduced = Calibration(self._settings.homework.calibration).widest_tolerance(), self._settings.reduced
-        return [compare_key(key, then.get(key), now.get(key), tolerance, reduced=reduced) for key in keys]
+        compared = (compare_key(key, then.get(key), now.get(key), tolerance, reduced=reduced) for key in keys)
+        # Students choose the keys of their file.
+        return [replace(value, key=safe_text(value.key, limit=_SHOWN_NAME)) for value in compared]
 
     def _load(self, file: Array | None) -> dict[str, list[Array]]:
         if file is None:

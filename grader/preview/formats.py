@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from html import escape
 from html.parser import HTMLParser
 
@@ -49,6 +50,7 @@ _LONGEST_CODE = 3  # digits; Python refuses to read thousands of them, and no lo
 _COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 
 
+@lru_cache(maxsize=2048)  # a class reads the same words again and again
 def to_html(text: str, output_format: str) -> Markup:
     """Return a text in one of the platform's formats as safe HTML."""
     return Markup(_RENDERERS[output_format](text))  # each renderer escapes what it does not build

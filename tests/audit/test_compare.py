@@ -14,7 +14,7 @@ from grader.audit.compare import compare_outputs
 from grader.audit.findings import LOOK, NOTE, findings_of
 from grader.audit.record import MalformedAnswer, NotebookRecord, read_plan, read_progress, read_records
 from grader.audit.report import as_markdown
-from grader.audit.run import Audit, SavedValue, Settings, _Told, compare_key
+from grader.audit.run import Audit, SavedValue, Settings, _Auditor, _Told, compare_key
 from grader.checks.compare import Calibration
 from homework.homework import HOMEWORK
 
@@ -243,6 +243,17 @@ def test_saved_values_are_compared_key_by_key(then: list[float] | None, now: lis
     one, other = (None if values is None else [np.array(values)] for values in (then, now))
 
     assert compare_key("patchify", one, other, TOLERANCE, reduced=True).verdict == verdict
+
+
+def test_keys_of_a_saved_file_do_nothing_where_they_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Students choose the keys of autograder.pt: they are told as one line of letters, and compared as they are."""
+    values = {"\x1b[2J\u202ea": [np.array(1.0)], "patchify": [np.array(1.0)]}
+    monkeypatch.setattr(_Auditor, "_load", lambda *_: values)
+    unused: Any = None
+
+    found = _Auditor(unused, unused, SETTINGS)._compare_saved(np.zeros(1, np.uint8), np.zeros(1, np.uint8))
+
+    assert [(value.key, value.verdict) for value in found] == [("\\u001b[2J\\u202ea", "same"), ("patchify", "same")]
 
 
 def test_trained_values_are_compared_only_where_nothing_was_cut() -> None:

@@ -82,7 +82,88 @@ def test_a_truncated_notebook_keeps_its_whole_cells(notebook: Callable[..., byte
 
 def test_a_conflict_inside_costs_one_cell(notebook: Callable[..., bytes]) -> None:
     """Damage in the middle costs the cell that it is in."""
-    data = notebook("a = 1", "b = 2", "c = 3").replace(b'"b = 2"', b"        ({"outputs": [{"output_type": "display_data", "data": {"application/json": "{}"}}]}, (True, 0, 0)),
+    data = notebook("a = 1", "b = 2", "c = 3").replace(b'"b = 2"', b"<<<<<<< HEAD")
+
+    assert sources(data) == ["a = 1", "c = 3"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"   ",
+        b"\xff\xfe",
+        b"\0\0\0",
+        b"<html>",
+        b'{"cells": [',
+        b"\x89PNG\r\n",
+        b"version https://git-lfs",
+    ],
+)
+def test_what_is_no_notebook_is_told(data: bytes) -> None:
+    """A file without a cell gives a note and no exception."""
+    cells, notes = read_notebook("n.ipynb", data)
+
+    assert cells == []
+    assert [note.kind for note in notes] == ["damaged"]
+
+
+def test_parser_bombs_cost_nothing_else() -> None:
+    """Deep nesting costs its own cell; numbers of any length and NaN cost nothing."""
+    deep = '{"cell_type": "code", "source": "d", "metadata": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    long = '{"cell_type": "code", "execution_count": ' + "9" * 5000 + ', "source": "b", "x": [NaN, Infinity]}'
+    fine = '{"cell_type": "code", "source": "a"}'
+
+    assert sources(f'{{"cells": [{fine}, {long}]}}'.encode()) == ["a", "b"]
+    assert sources(f'{{"cells": [{fine}, {deep}, {long}]}}'.encode()) == ["a", "b"]
+
+
+def test_code_hides_nowhere_else() -> None:
+    """Only the sources of code cells are read: not metadata, attachments, outputs or strings."""
+    trick = {"cell_type": "code", "source": "hidden"}
+    cell = {
+        "cell_type": "code",
+        "source": "x",
+        "metadata": {"cells": [trick]},
+        "outputs": [json.dumps(trick)],
+    }
+    text = json.dumps({"metadata": {"cells": [trick]}, "cells": [cell]})
+
+    assert sources(text.encode()) == ["x"]
+
+
+@pytest.mark.parametrize(("extra", "count"), [(0, 1), (1, 0)])
+def test_cap_of_a_cell(extra: int, count: int, notebook: Callable[..., bytes]) -> None:
+    """A cell of the cap's length is read, one character more leaves a note."""
+    cells, notes = read_notebook("n.ipynb", notebook("#" * (MAX_CELL_CHARACTERS + extra)))
+
+    assert len(cells) == count
+    assert len(notes) == 1 - count
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_cap_of_cells(extra: int) -> None:
+    """Cells beyond the cap are left out with a note."""
+    cell = {"cell_type": "code", "source": ""}
+
+    cells, notes = read_notebook("n.ipynb", json.dumps({"cells": [cell] * (MAX_CODE_CELLS + extra)}).encode())
+
+    assert len(cells) == MAX_CODE_CELLS
+    assert len(notes) == extra
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ({}, (False, 0, 0)),
+        ({"outputs": [], "execution_count": None}, (False, 0, 0)),
+        ({"outputs": [], "execution_count": 3}, (True, 0, 0)),
+        ({"prompt_number": 3}, (True, 0, 0)),
+        ({"outputs": [{"output_type": "stream", "text": "png"}]}, (True, 0, 0)),
+        ({"outputs": [{"output_type": "display_data", "data": {"image/png": FIGURE_PNG}}]}, (True, 1, 0)),
+        ({"outputs": [{"output_type": "display_data", "data": {"image/png": "aGk="}}]}, (True, 0, 0)),
+        ({"source": "x = 1", "outputs": [{"data": {"image/png": FIGURE_PNG}}]}, (True, 0, 0)),
+        ({"outputs": [{"output_type": "display_data", "data": {"image/png": ""}}]}, (True, 0, 0)),
         ({"outputs": [{"output_type": "pyout", "png": FIGURE_PNG}]}, (True, 1, 0)),
         (
             {"outputs": [{"data": {"text/html": ["<div><", f"img src='data:image/png;base64,{FIGURE_PNG}'></div>"]}}]},

@@ -97,6 +97,20 @@ def test_files_of_an_inner_zip_lose_against_outer_ones(notebook: Notebook, zippe
         assert "'new'" in intake.modules["utils_reg"]
         assert intake.tensors["autograder"].tobytes() == b"new"
         assert "Of several copies, `MAE_student.ipynb`, `utils_reg.py` were graded. Not used were:" in words(intake)
+        assert "Of several copies, `autograder.pt` was used. Not used was: `" in words(intake)
+        assert set(intake.tensors) == {"autograder"}
+
+
+@pytest.mark.parametrize("other", ["old/mae_pretrained.pt", "mae_pretrained (1).pt", "A/mae_pretrained.ckpt"])
+def test_one_of_several_saved_models_is_used_and_the_others_are_named(other: str) -> None:
+    """An old model is no classifier; a copy with the same bytes is nothing to speak of."""
+    company = dict.fromkeys(OTHERS, b"{}")
+
+    intake = take({**company, other: b"old", "mae_pretrained.pt": b"new"})
+
+    assert {role: data.tobytes() for role, data in intake.tensors.items()} == {"saved_model": b"new"}
+    assert f"Of several copies, `mae_pretrained.pt` was used. Not used was: `{other}`." in words(intake)
+    assert "several" not in words(take({**company, other: b"new", "mae_pretrained.pt": b"new"}))
 
 
 def test_an_untouched_template_does_not_beat_a_solved_copy(notebook: Notebook, zipped: Zipped) -> None:

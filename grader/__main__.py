@@ -197,7 +197,7 @@ def preview(results: Path, out: Path | None, metadata: Path | None, moment: str 
     """Show RESULTS_JSON as students and as staff would see it: one HTML page for each."""
     from grader.commands.preview import write_previews
 
-    write_previews(results, out=out, metadata=metadata, moment=moment or "auto", view=view)
+    write_previews(_homework(), results, out=out, metadata=metadata, moment=moment or "auto", view=view)
 
 
 @main.command()

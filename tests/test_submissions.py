@@ -25,11 +25,12 @@ import yaml
 
 from grader.feedback.results import SCHEMA
 from grader.pipeline.run import Report, Settings, grade_submission
-from grader.release.notebooks import notebook_bytes, solved_notebook
+from grader.release.notebooks import notebook_bytes
 from grader.rubric import Question, Rubric, load_rubric
 from grader.trust.cases import Case, Changes, known_cases, questions_of, training_questions
 from grader.verdicts import Verdict
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_notebook
 from tests.known import VISION, vision_questions
 
 REPOSITORY = Path(__file__).parents[1]

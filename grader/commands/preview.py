@@ -9,13 +9,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from grader.errors import StaffError
+from grader.pipeline.homework import Homework
 
 
-def write_previews(results: Path, *, out: Path | None, metadata: Path | None, moment: str, view: str) -> list[Path]:
+def write_previews(
+    homework: Homework, results: Path, *, out: Path | None, metadata: Path | None, moment: str, view: str
+) -> list[Path]:
     """
     Write the pages and say where they are.
 
     Args:
+        homework: what was graded.
         results: a results.json.
         out: the page; with both views, each page's name has its viewer before the suffix.
         metadata: a submission_metadata.json, or None.
@@ -33,7 +37,7 @@ def write_previews(results: Path, *, out: Path | None, metadata: Path | None, mo
     from grader.preview.report import read_report, read_submission
     from grader.preview.views import Moment, Viewer, moment_of
 
-    report = read_report(results)
+    report = read_report(results, {part.name: part.title for part in homework.parts})
     submission = read_submission(metadata) if metadata is not None else None
     when = moment_of(submission) if moment == "auto" else Moment[moment.replace("-", "_").upper()]
     page = out or results.with_name("preview.html")

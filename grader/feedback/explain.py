@@ -10,6 +10,7 @@ from grader.feedback.causes import likely_cause
 from grader.feedback.text import code, plain
 from grader.verdicts import Evidence, Verdict
 
+_LAST_LINE = 1_000_000  # no cell has more lines
 _KEEP_NAMES = "Keep the names of the template"
 # Attributes of the template's models that students forget to take from `self`.
 _ATTRIBUTES = frozenset(
@@ -199,7 +200,8 @@ def _in_words(said: str) -> str:
 
 def _exception(failure: Mapping[str, Any], *, not_run: Mapping[str, str]) -> Evidence:
     kind, message = plain(failure.get("type"), limit=60), plain(failure.get("message"))
-    finding = f"Your code raised {code(f'{kind}: {message}' if message else kind)}{_place(failure.get('where'))}."
+    raised = code(f"{kind}: {message}" if message else kind) if kind or message else "an exception"
+    finding = f"Your code raised {raised}{_place(failure.get('where'))}."
     return Evidence(Verdict.ERROR, (finding,), _cause(kind, message, failure, not_run))
 
 
@@ -233,5 +235,7 @@ def _place(frames: object) -> str:
         return ""
     label, line = plain(frames[-1].get("label"), limit=120), frames[-1].get("line")
     within = plain(frames[-1].get("function"), limit=60)
-    where = f", in {code(label)}" + (f", line {line}" if isinstance(line, int) else "")
+    where = f", in {code(label)}" if label else ""
+    if type(line) is int and 0 < line <= _LAST_LINE:  # a worker may say anything, in thousands of digits
+        where += f", line {line}"
     return where + (f" ({code(within)})" if within and not within.startswith("<") else "")

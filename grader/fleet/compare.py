@@ -89,7 +89,7 @@ def read_grading(path: Path) -> dict[str, Graded]:
     file = path / "results.json" if path.is_dir() else path
     try:
         results = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         if path.is_dir() and isinstance(error, FileNotFoundError):
             happened = f"{path} is no grading: there is neither a {INDEX} nor a results.json in it."
         else:

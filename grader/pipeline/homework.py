@@ -58,6 +58,7 @@ class Part:
         title: for students.
         groups: the code that its questions are about.
         notebooks: that are handed out, in order.
+        sources: the folder that they are made from; not there on the platform.
         libraries: what its modules import, loaded once and not in every worker.
         cases: what the names of its known submissions begin with; see `grader.trust.cases`.
         are_run: whether its notebooks are asked to have been run.
@@ -67,6 +68,7 @@ class Part:
     title: str
     groups: tuple[CodeGroup, ...]
     notebooks: tuple[str, ...]
+    sources: Path
     libraries: tuple[str, ...] = ()
     cases: str = ""
     are_run: bool = False

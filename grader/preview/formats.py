@@ -45,6 +45,7 @@ _HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 _SAFE_LINK = re.compile(r"(https?://|mailto:|#)", re.IGNORECASE)
 _SGR = re.compile(r"\x1b\[([0-9;]*)m")
 _OTHER_ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")
+_LONGEST_CODE = 3  # digits; Python refuses to read thousands of them, and no longer one means anything
 _COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 
 
@@ -165,7 +166,7 @@ class _Ansi:
     def after(self, codes: str) -> _Ansi:
         """Return the state after a sequence such as "1;31"."""
         colour, bold = self.colour, self.bold
-        for code in (int(part or 0) for part in codes.split(";")):
+        for code in (int(part or 0) for part in codes.split(";") if len(part) <= _LONGEST_CODE):
             if code == 0:
                 colour, bold = "", False
             elif code in (1, 22):

@@ -1,5 +1,5 @@
 """
-Notebooks from their one source: percent text under reference/notebooks, rendered solved or as handed out.
+Notebooks from their one source: percent text, rendered solved or as handed out.
 
 A cell may take its code from a package instead of repeating it:
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import importlib.util
 import itertools
 import re
 from collections.abc import Mapping
@@ -34,31 +35,31 @@ from grader.release.regions import (
     without_solutions,
 )
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 NotebookNode: TypeAlias = nbformat.NotebookNode
 
 
-def notebook_sources() -> list[Path]:
-    """Return the sources of all notebooks, in the order of their names."""
-    return sorted((REPOSITORY / "reference" / "notebooks").glob("*.py"))
+def notebook_sources(folder: Path) -> list[Path]:
+    """Return the sources of all notebooks in a folder, in the order of their names."""
+    return sorted(folder.glob("*.py"))
 
 
-def solved_notebook(name: str) -> NotebookNode:
+def solved_notebook(folder: Path, name: str) -> NotebookNode:
     """
     Render a notebook with its solutions.
 
     Args:
+        folder: with the sources.
         name: the notebook's name without suffix, such as `MAE_student`.
 
     Raises:
         StaffError: there is no such source, or a marker or an include in it is wrong.
     """
-    return render(_source(name), solved=True)
+    return render(_source(folder, name), solved=True)
 
 
-def template_notebook(name: str) -> NotebookNode:
+def template_notebook(folder: Path, name: str) -> NotebookNode:
     """Render a notebook as students get it; arguments and errors are those of `solved_notebook`."""
-    return render(_source(name), solved=False)
+    return render(_source(folder, name), solved=False)
 
 
 def render(source: Path, *, solved: bool) -> NotebookNode:
@@ -129,8 +130,8 @@ def require_once(old: str, *, count: int, where: str) -> None:
         )
 
 
-def _source(name: str) -> Path:
-    sources = {path.stem: path for path in notebook_sources()}
+def _source(folder: Path, name: str) -> Path:
+    sources = {path.stem: path for path in notebook_sources(folder)}
     if name not in sources:
         raise StaffError(
             happened=f"There is no notebook source called {name!r}.",
@@ -169,10 +170,10 @@ def included_source(include: str, *, closure: bool, origin: str) -> str:
         StaffError: there is no such module, or it does not define all names.
     """
     module, _, names = include.partition(":")
-    path = REPOSITORY / (module.replace(".", "/") + ".py")
-    if not path.is_file():
+    path = _path_of(module)
+    if path is None:
         raise StaffError(
-            happened=f"{origin}: {include!r} names no module of this repository.",
+            happened=f"{origin}: {include!r} names no module that can be found.",
             try_next="Write it as package.module:name.",
         )
     text = path.read_text(encoding="utf-8")
@@ -189,6 +190,15 @@ def included_source(include: str, *, closure: bool, origin: str) -> str:
     for before, piece in itertools.pairwise(pieces):
         joined += ("\n" if "\n" not in before + piece else "\n\n\n") + piece
     return joined
+
+
+def _path_of(module: str) -> Path | None:
+    """Return the file of a module, which is not imported; its package is."""
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return None if found is None or found.origin is None else Path(found.origin)
 
 
 def _with_needs(names: list[str], statements: Mapping[str, str]) -> list[str]:

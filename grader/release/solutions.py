@@ -13,22 +13,14 @@ from grader.release.answers import Answer, answers_markdown, figure_files, gathe
 from grader.release.atomic import complete_folder
 from grader.release.execute import Executed, execute
 from grader.release.modules import solved_modules
-from grader.release.notebooks import NotebookNode, notebook_bytes, solved_notebook
+from grader.release.notebooks import NotebookNode, notebook_bytes, notebook_sources, solved_notebook
 from grader.release.pages import markdown_page, notebook_page
 from grader.release.printing import print_page, printer
 from grader.release.progress import OnStep, Step, unheard
 from grader.release.repeatable import describe_repeatability
-from grader.release.workshop import Workshop
-from homework.release.vectors import vector_bytes
-from homework.release.vectors_metalearning import metalearning_vector_bytes
-from homework.release.vision_run import NotebookRun, prepare_vision
+from grader.release.workshop import NotebookRun, Workshop, tensor_bytes
 
-VISION = "MAE_student"
-META = ("metalearning-part0", "metalearning-part1", "metalearning-part2")
-# The longest first: two that run side by side then end at about the same time.
-_ORDER = ("metalearning-part2", "metalearning-part1", VISION, "metalearning-part0")
 _AT_ONCE = 2
-_META_LIMIT_S = 3600  # a cell takes one or two minutes of an idle core; a busy machine must not end it
 _SUMS = "SHA256SUMS"
 
 
@@ -61,13 +53,17 @@ def write_solutions(workshop: Workshop, out: Path, *, gpu: bool = False, on_step
     Raises:
         StaffError: a notebook failed, an answer is missing, or there is no browser to print with.
     """
-    notebooks = {VISION: prepare_vision(solved_notebook(VISION), gpu=gpu)}
-    notebooks |= {name: NotebookRun(solved_notebook(name), limit_s=_META_LIMIT_S) for name in META}
+    notebooks = {}
+    for source in notebook_sources(workshop.sources):
+        solved = solved_notebook(workshop.sources, source.stem)
+        prepare = workshop.prepare.get(source.stem)
+        notebooks[source.stem] = NotebookRun(solved) if prepare is None else prepare(solved, gpu)
+    vectors = {name: tensor_bytes(content()) for name, content in workshop.vectors.items()}
     with complete_folder(out) as folder:
-        executed = _execute_all(workshop, notebooks, folder, on_step)
-        answers = gather_answers([executed[name] for name in META])
+        executed = _execute_all(workshop, notebooks, vectors, folder, on_step)
+        answers = gather_answers(list(executed.values()))
         pages = {name: notebook_page(notebook) for name, notebook in executed.items()}
-        _write_sources(folder, executed)
+        _write_sources(workshop, folder, executed, vectors)
         pages["written_answers"] = _write_answers(folder, answers)
         _print_all(folder, pages, on_step)
         (folder / "REPRODUCIBILITY.md").write_text(describe_repeatability(), encoding="utf-8")
@@ -79,11 +75,15 @@ def write_solutions(workshop: Workshop, out: Path, *, gpu: bool = False, on_step
 
 
 def _execute_all(
-    workshop: Workshop, notebooks: Mapping[str, NotebookRun], folder: Path, on_step: OnStep
+    workshop: Workshop,
+    notebooks: Mapping[str, NotebookRun],
+    vectors: Mapping[str, bytes],
+    folder: Path,
+    on_step: OnStep,
 ) -> dict[str, NotebookNode]:
     """Execute the notebooks, two at a time, and beside them write the solved submission."""
-    modules = {name: text.encode() for name, text in solved_modules().items()}
-    beside = {**modules, "public_vectors.pt": vector_bytes()}
+    modules = {name: text.encode() for name, text in solved_modules(workshop.sources).items()}
+    beside = {**modules, **vectors}
 
     def run(name: str) -> Executed:
         job, task = notebooks[name], f"{name}.ipynb"
@@ -101,11 +101,12 @@ def _execute_all(
         workshop.write_solved(folder / "hw4_submission.zip")
         on_step(Step("hw4_submission.zip", 1, 1))
 
+    order = [*workshop.slowest, *(name for name in notebooks if name not in workshop.slowest)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        jobs: dict[str, Future[Executed]] = {name: pool.submit(run, name) for name in _ORDER}
+        jobs: dict[str, Future[Executed]] = {name: pool.submit(run, name) for name in order}
         submission = pool.submit(submit)
         try:
-            results = {name: jobs[name].result().notebook for name in (VISION, *META)}
+            results = {name: jobs[name].result().notebook for name in notebooks}
             submission.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # what has not begun is not begun
@@ -113,13 +114,15 @@ def _execute_all(
     return results
 
 
-def _write_sources(folder: Path, executed: Mapping[str, NotebookNode]) -> None:
+def _write_sources(
+    workshop: Workshop, folder: Path, executed: Mapping[str, NotebookNode], vectors: Mapping[str, bytes]
+) -> None:
     for name, notebook in executed.items():
         (folder / f"{name}.ipynb").write_bytes(notebook_bytes(notebook))
-    for name, text in solved_modules().items():
+    for name, text in solved_modules(workshop.sources).items():
         (folder / name).write_text(text, encoding="utf-8")
-    (folder / "public_vectors.pt").write_bytes(vector_bytes())
-    (folder / "public_vectors_metalearning.pt").write_bytes(metalearning_vector_bytes())
+    for name, data in vectors.items():
+        (folder / name).write_bytes(data)
 
 
 def _write_answers(folder: Path, answers: list[Answer]) -> str:

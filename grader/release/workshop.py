@@ -13,6 +13,25 @@ import torch
 
 from grader.errors import StaffError
 from grader.pipeline.homework import Homework
+from grader.release.notebooks import NotebookNode
+
+_CELL_LIMIT_S = 3600  # a cell takes minutes of an idle core; a busy machine must not end it
+
+
+@dataclass(frozen=True)
+class NotebookRun:
+    """
+    How a notebook is executed for the solutions.
+
+    Attributes:
+        notebook: as it is run.
+        environment: variables for its kernel.
+        limit_s: seconds that a cell may take.
+    """
+
+    notebook: NotebookNode
+    environment: Mapping[str, str] = field(default_factory=dict)
+    limit_s: int = _CELL_LIMIT_S
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,9 @@ class Workshop:
 
     Args:
         vectors: files of public vectors by name -> their content, computed by the reference now.
+        sources: the folder that notebooks and modules are made from.
+        prepare: notebook -> how it is executed for the solutions; those that are not here run as they are.
+        slowest: notebooks that take longest, which are begun first.
         write_solved: writes the zip of a student who solved everything.
         write_example: writes a realistic submission with mistakes in it, to `example`.
         example: where that lies.
@@ -48,7 +70,10 @@ class Workshop:
         repeated: known submissions that the trust report grades again and again.
     """
 
+    sources: Path
     write_solved: Callable[[Path], Path]
+    prepare: Mapping[str, Callable[[NotebookNode, bool], NotebookRun]] = field(default_factory=dict)
+    slowest: tuple[str, ...] = ()
     vectors: Mapping[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
     write_example: Callable[[Path], Path] | None = None
     example: Path | None = None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
 
 from grader.release.notebooks import NotebookNode, edit_notebook
+from grader.release.workshop import NotebookRun
 from grader.stand_in import FOLDER
 
 _SEED = 182
@@ -27,23 +26,7 @@ _CELL_LIMIT_S = 3600
 _CELL_LIMIT_ON_GPU_S = 2 * 3600
 
 
-@dataclass(frozen=True)
-class NotebookRun:
-    """
-    How the vision notebook is executed.
-
-    Attributes:
-        notebook: with a banner, a seed and the numbers of epochs that it is run with.
-        environment: variables for its kernel.
-        limit_s: seconds that a cell may take.
-    """
-
-    notebook: NotebookNode
-    environment: Mapping[str, str] = field(default_factory=dict)
-    limit_s: int = _CELL_LIMIT_S
-
-
-def prepare_vision(solved: NotebookNode, *, gpu: bool) -> NotebookRun:
+def prepare_vision(solved: NotebookNode, gpu: bool) -> NotebookRun:
     """
     Return the notebook and the environment to execute it in.
 

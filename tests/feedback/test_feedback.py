@@ -76,6 +76,23 @@ def test_an_exception_is_shown_with_its_place_and_a_next_step(kind: str, message
     assert hint in evidence.try_next
 
 
+@pytest.mark.parametrize(
+    ("facts", "finding"),
+    [
+        ({"where": [{"label": "a", "line": 10**4199}]}, "Your code raised `RuntimeError`, in `a`."),
+        ({"where": [{"label": "a", "line": -1}]}, "Your code raised `RuntimeError`, in `a`."),
+        ({"where": [{"label": "a", "line": True}]}, "Your code raised `RuntimeError`, in `a`."),
+        ({"where": [{"label": "\u200b", "line": 7}]}, "Your code raised `RuntimeError`, line 7."),
+        ({"where": [{"label": "a", "function": "\u202e"}]}, "Your code raised `RuntimeError`, in `a`."),
+        ({"where": [], "type": "\u200b"}, "Your code raised an exception."),
+        ({"where": [], "type": "", "message": "x"}, "Your code raised `: x`."),
+    ],
+)
+def test_a_forged_place_or_kind_leaves_no_empty_span_and_no_endless_number(facts: dict[str, Any], finding: str) -> None:
+    """A worker may say anything of an exception: what is no line, name or place is left out."""
+    assert explain(**facts).findings == (finding,)
+
+
 def test_a_global_from_code_that_is_not_run_is_explained_by_its_cell() -> None:
     """A NameError about it says where it is made and that such code is not run."""
     evidence = explain(type="NameError", message="name 'device' is not defined", name="device")
@@ -440,3 +457,9 @@ def test_the_table_for_staff_shows_what_is_there() -> None:
     assert "shape [b, n] [/b]" in text
     assert "0 / 3" in text
     assert "FAILED" in text
+
+
+def test_an_empty_text_makes_no_empty_code_span() -> None:
+    """Two backticks would open a span that ends at the next two, and take what is between them."""
+    assert code("") == code("\u200b") == "` `"
+    assert code("`a`") == "`ˋaˋ`"

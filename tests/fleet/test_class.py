@@ -24,8 +24,9 @@ from grader.fleet.pool import Ended, grade_locally
 from grader.fleet.record import GRADED, INFRASTRUCTURE, NOT_HANDED_IN, Records
 from grader.fleet.schedule import ClassSettings, GradedClass, grade_class, load_class
 from grader.pipeline.run import Settings, grade_submission
-from grader.release.notebooks import notebook_bytes, solved_notebook
+from grader.release.notebooks import notebook_bytes
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_notebook
 from tests.fleet.paper import write_rubric
 
 ROOT = Path(__file__).parents[2]
@@ -332,7 +333,7 @@ def test_a_class_is_as_its_submissions_graded_alone(real_class: Real, tmp_path: 
     settings, graded_class = real_class
     folder = graded_class.graded[2].entry.folder
     assert folder is not None
-    alone = Settings(homework=HOMEWORK, rubric=settings.rubric, out=tmp_path / "alone")
+    alone = Settings(homework=HOMEWORK, rubric=settings.rubric_file, out=tmp_path / "alone")
     grade_submission(folder, alone)
 
     content = json.loads((tmp_path / "alone" / "results.json").read_text())

@@ -45,7 +45,7 @@ def test_an_address_where_nothing_listens_is_told_at_once() -> None:
         address = f"127.0.0.1:{closed_soon.getsockname()[1]}"
 
     with pytest.raises(StaffError, match=r"Nothing answers at 127.*leave out --ray"):
-        next(grade_on_ray([], RaySettings(address, workers=1)))
+        next(grade_on_ray([], RaySettings(HOMEWORK.package, address, workers=1)))
 
 
 def test_ray_comes_in_only_where_it_is_asked_for() -> None:

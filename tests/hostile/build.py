@@ -15,12 +15,12 @@ import nbformat
 import torch
 import yaml
 
-from grader.release.modules import solved_modules
-from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, template_notebook
+from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes
 from grader.rubric import Question, Rubric, load_rubric
 from grader.trust.cases import Case, body_edit, read_case, solved
 from homework.homework import HOMEWORK
 from homework.inspections.claims import PUBLIC_VECTORS
+from homework.release.sources import solved_modules, template_notebook
 from tests.hostile import honest, made
 from tests.hostile.cases import ASKED, Row, place_of_case
 from tests.known import CHECKS, VISION

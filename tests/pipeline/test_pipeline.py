@@ -238,7 +238,7 @@ class ScriptedAsker(Asker):
         return Outcome(Ending.ANSWERED, None)
 
 
-QUESTIONS_OF = {question.check: question for question in load_rubric().questions}
+QUESTIONS_OF = {question.check: question for question in load_rubric(HOMEWORK.rubric).questions}
 DECODER, HELPER = "MaskedAutoEncoder.forward_decoder.output", "restore_masked.output"
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from grader.pipeline.selfcheck import SelfCheck, _read, check_submission
-from grader.release.modules import edit_modules, solved_modules
-from grader.release.notebooks import REPOSITORY, edit_notebook, notebook_bytes, solved_notebook
+from grader.release.modules import edit_modules
+from grader.release.notebooks import edit_notebook, notebook_bytes
 from grader.verdicts import Verdict
 from homework.homework import HOMEWORK
+from homework.release.sources import REPOSITORY, solved_modules, solved_notebook
 from tests.known import CHECKS
 
 META = ("metalearning-part0", "metalearning-part2")

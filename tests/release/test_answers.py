@@ -9,7 +9,8 @@ import pytest
 
 from grader.errors import StaffError
 from grader.release.answers import PARTS, answers_markdown, figure_files, gather_answers
-from grader.release.notebooks import NotebookNode, solved_notebook
+from grader.release.notebooks import NotebookNode
+from homework.release.sources import solved_notebook
 
 META = [f"metalearning-part{part}" for part in range(3)]
 

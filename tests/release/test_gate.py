@@ -17,13 +17,14 @@ import torch
 from grader.errors import StaffError
 from grader.release.autograder import _contents
 from grader.release.gate import complaint, release_gate
-from grader.release.notebooks import REPOSITORY, notebook_bytes, solved_notebook
+from grader.release.notebooks import notebook_bytes
 from grader.release.submissions import write_zip
 from grader.release.workshop import Trial
 from grader.rubric import load_rubric
 from homework.homework import HOMEWORK
 from homework.release.gate_mistakes import MISTAKES, Mistake, trials_with_mistakes
 from homework.release.second_solution import CLASSIFICATION, THEORY, VISION
+from homework.release.sources import REPOSITORY, solved_notebook
 from homework.release.vectors import write_vectors
 from homework.workshop import WORKSHOP
 

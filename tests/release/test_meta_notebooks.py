@@ -19,8 +19,14 @@ import torch
 
 from benchmarks.metalearning import Part, fast_numbers, largest_difference, literal_numbers, timed
 from benchmarks.student_modules import utils_classification_copypaste
-from grader.release.modules import module_sources, solved_modules, template_modules
-from grader.release.notebooks import NotebookNode, edit_notebook, solved_notebook, template_notebook
+from grader.release.notebooks import NotebookNode, edit_notebook
+from homework.release.sources import (
+    module_sources,
+    solved_modules,
+    solved_notebook,
+    template_modules,
+    template_notebook,
+)
 from homework.release.submissions import META_NOTEBOOKS
 from reference.metalearning.regression import run_regression
 from reference.metalearning.settings import PART_G

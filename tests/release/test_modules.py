@@ -11,10 +11,11 @@ from grader.intake.report import read_survey
 from grader.intake.survey import survey
 from grader.pipeline.handed_out import given_modules
 from grader.pipeline.questions import wanted_names
-from grader.release.modules import edit_modules, module_sources, solved_modules, template_modules
-from grader.release.notebooks import notebook_bytes, notebook_sources, solved_notebook
+from grader.release.modules import edit_modules
+from grader.release.notebooks import notebook_bytes
 from homework.answers import ANSWERS
 from homework.homework import HOMEWORK
+from homework.release.sources import module_sources, notebook_sources, solved_modules, solved_notebook, template_modules
 
 GIVEN = ["self_check.py", "utils.py", "utils_reg.py", "utils_visualization.py"]
 WRITTEN = ["utils_classification.py", "utils_classification_copypaste.py"]

@@ -12,8 +12,8 @@ import torch
 
 from grader.errors import StaffError
 from grader.release import submissions
-from grader.release.modules import solved_modules
-from grader.release.notebooks import notebook_bytes, solved_notebook
+from grader.release.notebooks import notebook_bytes
+from homework.release.sources import solved_modules, solved_notebook
 from homework.release.submissions import write_example_submission, write_solved_submission
 from homework.release.vectors import public_vectors
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from grader.release.modules import module_sources
-from grader.release.notebooks import REPOSITORY, notebook_sources
 from grader.release.templates import write_templates
+from homework.release.sources import REPOSITORY, module_sources, notebook_sources
 from homework.release.vectors import public_vectors, write_vectors
 from homework.workshop import WORKSHOP
 

@@ -17,9 +17,9 @@ import torch
 from torch.utils.data import TensorDataset
 
 from grader.pipeline.selfcheck import check_submission
-from grader.release.modules import template_modules
-from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook, template_notebook
+from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_notebook, template_modules, template_notebook
 from homework.release.vectors import write_vectors
 
 WRITTEN = [

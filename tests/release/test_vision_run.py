@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.release.notebooks import solved_notebook
 from grader.stand_in import FOLDER
+from homework.release.sources import solved_notebook
 from homework.release.vision_run import prepare_vision
 
 SOLVED = solved_notebook("MAE_student")

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from grader.release import autograder
-from grader.release.notebooks import REPOSITORY, edit_notebook, notebook_bytes, solved_notebook
+from grader.release.notebooks import edit_notebook, notebook_bytes
 from homework.homework import HOMEWORK
+from homework.release.sources import REPOSITORY, solved_notebook
 
 ASKED = ("patchify.output", "unpatchify.output")
 SPY = """\

@@ -300,7 +300,7 @@ def test_cells_of_digits_cost_only_themselves(notebook: Notebook) -> None:
 
 def test_time_is_a_budget_too(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     """When it is spent, what was read by then is graded and the rest is named."""
-    monkeypatch.setattr(documents_module, "MOST_CPU_S", -1.0)
+    monkeypatch.setattr(documents_module, "MOST_S", -1.0)
 
     intake = take({"MAE_student.ipynb": notebook(*NEW)})
 

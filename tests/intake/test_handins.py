@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from collections import Counter
@@ -19,7 +20,6 @@ from grader.intake.holdings import Places, bare_stem, is_marked_copy, is_put_asi
 from grader.intake.kinds import Kind, kind_of
 from grader.intake.report import Intake, read_survey
 from grader.intake.survey import answer, ask, contents_of, survey
-from grader.release.notebooks import notebook_bytes, solved_notebook
 from homework.homework import HOMEWORK
 
 Zipped = Callable[[Mapping[str, bytes]], bytes]
@@ -335,8 +335,8 @@ def test_reading_a_perfect_submission_opens_each_file_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_zip: bool
 ) -> None:
     """Counted: files opened, members and bytes unpacked, cells parsed. Nothing is looked into that is not read."""
-    solved = solved_notebook("MAE_student")
-    files = {"MAE_student.ipynb": notebook_bytes(solved), **OTHERS, "utils_reg.py": b"x = 1", "autograder.pt": b"PK"}
+    whole = (HOMEWORK.templates / "MAE_student.ipynb").read_bytes()
+    files = {"MAE_student.ipynb": whole, **OTHERS, "utils_reg.py": b"x = 1", "autograder.pt": b"PK"}
     folder = tmp_path / "hw"
     folder.mkdir()
     if is_zip:
@@ -368,7 +368,7 @@ def test_reading_a_perfect_submission_opens_each_file_once(
     contents, unread = contents_of({name: data.data for name, data in collected.files.items()}, notes, DEFAULT_CAPS)
     read = documents_module.read_documents([h for h in contents.values() if h.kind is not Kind.SAVED], notes)
 
-    cells = sum(cell.cell_type == "code" for cell in solved.cells)
+    cells = sum(cell["cell_type"] == "code" for cell in json.loads(whole)["cells"])
     assert len(read) == 3  # three notebooks without code are one
     assert not notes
     assert not unread

@@ -26,7 +26,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "metalearning-copypaste": ("utils_classification_copypaste.py",),
 }
 SAVED_FILES: Mapping[str, str] = {"autograder": "autograder.pt", "saved_model": "mae_pretrained.pt"}
-_TENSOR_HINTS = {"autograder": ("autograd", "grader"), "saved_model": ("pretrain", "mae")}
+_TENSOR_HINTS = {"autograder": ("autograd", "grader"), "saved_model": ("pretrain", "mae", "autoencoder")}
 _CLOSE = 0.75
 _SHOWN = 4
 _HANDED_OUT = frozenset({"publicvectors"})  # saved files that the course gives out come back, and say nothing

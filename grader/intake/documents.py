@@ -110,7 +110,7 @@ def read_documents(files: Sequence[Held], notes: list[Note]) -> list[Document]:
                 raise _TooMuchError
             if held.kind is Kind.MODULE:
                 documents += _module(path, clean_source(decode(content)), notes, budget)
-            elif b"cell" not in content and content.strip()[:1] == b"{":
+            elif _is_other_json(content):
                 notes.append(Note("damaged", f"{quoted(path)} is no notebook: {Kind.OTHER_JSON.value}. {_DOWNLOAD}"))
             else:
                 documents.append(_notebook(path, content, notes, written, budget))
@@ -123,6 +123,11 @@ def read_documents(files: Sequence[Held], notes: list[Note]) -> list[Document]:
     if left_out:
         notes.append(Note("left-out", _left_out(left_out)))
     return documents + _written(written, {document.path for document in documents}, notes, budget)
+
+
+def _is_other_json(content: bytes) -> bool:
+    """Return whether a file in UTF-8 is JSON in which no cell can be; one in UTF-16 has zeros between its letters."""
+    return b"cell" not in content and b"\0" not in content and content.strip()[:1] == b"{"
 
 
 _DOWNLOAD = ADVICE[Kind.OTHER_JSON]

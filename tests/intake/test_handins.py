@@ -18,7 +18,7 @@ from grader.intake.choose import handed_out
 from grader.intake.collect import collect
 from grader.intake.holdings import Places, bare_stem, is_marked_copy, is_put_aside, module_path
 from grader.intake.kinds import Kind, kind_of
-from grader.intake.report import Intake, read_survey
+from grader.intake.report import Intake, fingerprint, read_survey
 from grader.intake.survey import answer, ask, contents_of, survey
 from homework.homework import HOMEWORK
 
@@ -136,6 +136,13 @@ def test_where_nothing_else_differs_the_fuller_file_is_taken(notebook: Notebook)
     [
         ("“MAE_student.ipynb”的副本", "maestudent"),
         ("Kopie von MAE_student.ipynb", "maestudent"),
+        ("Cópia de MAE_student.ipynb", "maestudent"),
+        ("Copy_of_MAE_student.ipynb", "maestudent"),
+        ("MAE_student - Copy (2).ipynb", "maestudent"),
+        ("MAE_student copy 3.ipynb", "maestudent"),
+        ("MAE_student.ipynb의 사본", "maestudent"),
+        ("utils_classification_copypaste.py", "utilsclassificationcopypaste"),
+        ("my_copy_of_mine.py", "mycopyofmine"),
         ("hw/MAE_student.ipynb.txt", "maestudent"),
         ("MAE_student.ipynb ", "maestudent"),
         ("MAE_student (2).ipynb", "maestudent"),
@@ -152,7 +159,8 @@ def test_names_without_what_copying_adds(path: str, stem: str) -> None:
 
 def test_what_counts_as_a_copy_and_as_put_aside() -> None:
     """Marks of copies and suffixes in the middle; folders' names in words, and not in parts of words."""
-    assert [is_marked_copy(name) for name in ("a (1).py", "a.py.txt", "a.py", "a.zip")] == [True, True, False, False]
+    assert [is_marked_copy(name) for name in ("a (1).py", "a.py.txt", "hw copy/a.py")] == [True, True, True]
+    assert [is_marked_copy(name) for name in ("a.py", "a.zip", "hw/a.py")] == [False, False, False]
     assert [is_put_aside(name) for name in ("old/a.py", "hw_old/a.py", "a-backup.py", "golden/a.py", "a.py")] == [
         True,
         True,
@@ -162,6 +170,43 @@ def test_what_counts_as_a_copy_and_as_put_aside() -> None:
     ]
     assert module_path("x/utils_reg.py.txt") == "x/utils_reg.py"
     assert Places([], handed_out()).rank("a.py") < Places([], handed_out()).rank("old/a.py")
+
+
+# A zip and a folder have the same rules.
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["MAE_student.ipynb", "utils_reg.py"],
+        ["HW 11:22/MAE_student.ipynb", "HW 11:22/utils_reg.py"],
+        ["a/b/c/d/e/f/g/h/i/j/MAE_student.ipynb", "a/b/utils_reg.py"],
+        ["“MAE_student.ipynb”的副本", "utils_reg.py.txt"],
+        ["hw/MAE_student.ipynb ", "hw /utils_reg.py"],
+        ["hw\\MAE_student.ipynb", "hw\\utils_reg.py"],
+        ["MAE_student", ".ipynb_checkpoints/utils_reg-checkpoint.py"],
+        ["old/MAE_student.ipynb", "backup/utils_reg.py"],
+    ],
+)
+def test_a_zip_and_its_folder_are_read_the_same(
+    names: list[str], tmp_path: Path, notebook: Notebook, zipped: Zipped
+) -> None:
+    """Whether the platform has unpacked it or not: the same code, from files of the same names."""
+    members = dict(zip(names, (notebook(*NEW), b"def learn(): return 1"), strict=True))
+    (tmp_path / "hw.zip").write_bytes(zipped(members))
+    with zipfile.ZipFile(tmp_path / "hw.zip") as archive:
+        archive.extractall(tmp_path / "folder")
+
+    read = []
+    for path in (tmp_path / "hw.zip", tmp_path / "folder"):
+        collected = collect(path)
+        read.append(read_survey(answer(ask(collected.files, WANTED, HOMEWORK.files)), notes=collected.notes))
+
+    assert taken(read[0]) == NEW[0]
+    assert "learn" in read[0].parts["metalearning"].plans
+    assert fingerprint(read[0]) == fingerprint(read[1])
+    assert read[0].used == read[1].used
+    assert read[0].notes == read[1].notes == ()
 
 
 # The name says nothing, or too much.
@@ -207,6 +252,15 @@ def test_a_notebook_under_another_name_is_graded(name: str, notebook: Notebook, 
     """Loose or in a zip."""
     for files in ({name: notebook(*NEW)}, {"hw.zip": zipped({name: notebook(*NEW)})}):
         assert taken(take(files)) == NEW[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_a_notebook_in_another_encoding_is_one(encoding: str, notebook: Notebook) -> None:
+    """Cells are looked for in letters, not in bytes."""
+    intake = take({"MAE_student.ipynb": notebook(*NEW).decode().encode(encoding)})
+
+    assert taken(intake) == NEW[0]
+    assert intake.notes == ()
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def one_for_each_place(
             taken.setdefault(place, document)
         kept.append(document)
     if dropped:
-        copies = [copy.path for others in dropped.values() for copy in others]
+        copies = [path for others in dropped.values() for copy in others for path in (copy.path, *copy.copies)]
         notes.append(Note("chosen", one_of_several([taken[place].path for place in dropped], copies, verb="graded")))
     return kept
 

@@ -75,6 +75,15 @@ def test_the_copy_loses_and_is_named(new: str, old: str, notebook: Notebook) -> 
     assert words(intake) == f"Of several copies, `{new}` was graded. Not used was: `{old}`."
 
 
+def test_every_copy_that_was_not_used_is_named(notebook: Notebook) -> None:
+    """Copies with the same bytes as one another, too, but not those with the bytes of the one that was graded."""
+    files = {"MAE_student.ipynb": notebook(*NEW), "old/MAE_student.ipynb": notebook(*OLD)}
+
+    intake = take({**files, "backup/MAE_student.ipynb": notebook(*OLD), "a copy/MAE_student.ipynb": notebook(*NEW)})
+
+    assert "Not used were: `backup/MAE_student.ipynb`, `old/MAE_student.ipynb`." in words(intake)
+
+
 @pytest.mark.parametrize(("mine", "other"), [("a", "b"), ("b", "a")])
 def test_company_decides_between_folders_and_not_the_alphabet(mine: str, other: str, notebook: Notebook) -> None:
     """The folder with the other notebooks, the model and autograder.pt is the one that was worked in."""

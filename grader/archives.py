@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any, cast
 
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 512 * 1024
 # Two of the methods are unpacked a whole piece of input at once, however much comes out of it.
 _SMALL_CHUNK_BYTES = 4 * 1024
 _READABLE = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})

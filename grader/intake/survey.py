@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def survey(
     notes: list[Note] = []
     contents, unread = contents_of(files, notes, caps, prefer=prefer)
     read = read_documents([held for held in contents.values() if held.kind in _CODE], notes)
-    tensors, used = choose_tensors([path for path, held in contents.items() if held.kind is Kind.SAVED], notes)
+    tensors, used = choose_tensors(distinct_saved(contents), notes)
     documents = one_for_each_place(read, wanted, handed_out(templates), notes)
     say_what_was_not_read(unread, contents.values(), handed_out(templates), notes)
     parts = {}
@@ -146,6 +147,18 @@ def contents_of(
         return likelihood(held.path, held.kind, (*held.rank, not is_preferred), len(held.data))
 
     return {held.path: held for held in sorted(ranked, key=order)}, unread
+
+
+def distinct_saved(contents: Mapping[str, Held]) -> list[str]:
+    """Return the paths of saved files, of equal ones with one name the first."""
+    found: dict[tuple[str, bytes], str] = {}
+    by_stem = Counter(bare_stem(path) for path, held in contents.items() if held.kind is Kind.SAVED)
+    for path, held in contents.items():
+        if held.kind is Kind.SAVED:
+            stem = bare_stem(path)
+            digest = sha256(held.data).digest() if by_stem[stem] > 1 else b""
+            found.setdefault((stem, digest), path)
+    return list(found.values())
 
 
 def _rivals(contents: Mapping[str, Held]) -> list[str]:

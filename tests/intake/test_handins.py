@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from collections import Counter
@@ -17,9 +18,8 @@ from grader.intake.choose import handed_out
 from grader.intake.collect import collect
 from grader.intake.holdings import Places, bare_stem, is_marked_copy, is_put_aside, module_path
 from grader.intake.kinds import Kind, kind_of
-from grader.intake.report import Intake, read_survey
+from grader.intake.report import Intake, fingerprint, read_survey
 from grader.intake.survey import answer, ask, contents_of, survey
-from grader.release.notebooks import notebook_bytes, solved_notebook
 from homework.homework import HOMEWORK
 
 Zipped = Callable[[Mapping[str, bytes]], bytes]
@@ -75,6 +75,15 @@ def test_the_copy_loses_and_is_named(new: str, old: str, notebook: Notebook) -> 
     assert words(intake) == f"Of several copies, `{new}` was graded. Not used was: `{old}`."
 
 
+def test_every_copy_that_was_not_used_is_named(notebook: Notebook) -> None:
+    """Copies with the same bytes as one another, too, but not those with the bytes of the one that was graded."""
+    files = {"MAE_student.ipynb": notebook(*NEW), "old/MAE_student.ipynb": notebook(*OLD)}
+
+    intake = take({**files, "backup/MAE_student.ipynb": notebook(*OLD), "a copy/MAE_student.ipynb": notebook(*NEW)})
+
+    assert "Not used were: `backup/MAE_student.ipynb`, `old/MAE_student.ipynb`." in words(intake)
+
+
 @pytest.mark.parametrize(("mine", "other"), [("a", "b"), ("b", "a")])
 def test_company_decides_between_folders_and_not_the_alphabet(mine: str, other: str, notebook: Notebook) -> None:
     """The folder with the other notebooks, the model and autograder.pt is the one that was worked in."""
@@ -97,6 +106,20 @@ def test_files_of_an_inner_zip_lose_against_outer_ones(notebook: Notebook, zippe
         assert "'new'" in intake.modules["utils_reg"]
         assert intake.tensors["autograder"].tobytes() == b"new"
         assert "Of several copies, `MAE_student.ipynb`, `utils_reg.py` were graded. Not used were:" in words(intake)
+        assert "Of several copies, `autograder.pt` was used. Not used was: `" in words(intake)
+        assert set(intake.tensors) == {"autograder"}
+
+
+@pytest.mark.parametrize("other", ["old/mae_pretrained.pt", "mae_pretrained (1).pt", "A/mae_pretrained.ckpt"])
+def test_one_of_several_saved_models_is_used_and_the_others_are_named(other: str) -> None:
+    """An old model is no classifier; a copy with the same bytes is nothing to speak of."""
+    company = dict.fromkeys(OTHERS, b"{}")
+
+    intake = take({**company, other: b"old", "mae_pretrained.pt": b"new"})
+
+    assert {role: data.tobytes() for role, data in intake.tensors.items()} == {"saved_model": b"new"}
+    assert f"Of several copies, `mae_pretrained.pt` was used. Not used was: `{other}`." in words(intake)
+    assert "several" not in words(take({**company, other: b"new", "mae_pretrained.pt": b"new"}))
 
 
 def test_an_untouched_template_does_not_beat_a_solved_copy(notebook: Notebook, zipped: Zipped) -> None:
@@ -122,6 +145,13 @@ def test_where_nothing_else_differs_the_fuller_file_is_taken(notebook: Notebook)
     [
         ("“MAE_student.ipynb”的副本", "maestudent"),
         ("Kopie von MAE_student.ipynb", "maestudent"),
+        ("Cópia de MAE_student.ipynb", "maestudent"),
+        ("Copy_of_MAE_student.ipynb", "maestudent"),
+        ("MAE_student - Copy (2).ipynb", "maestudent"),
+        ("MAE_student copy 3.ipynb", "maestudent"),
+        ("MAE_student.ipynb의 사본", "maestudent"),
+        ("utils_classification_copypaste.py", "utilsclassificationcopypaste"),
+        ("my_copy_of_mine.py", "mycopyofmine"),
         ("hw/MAE_student.ipynb.txt", "maestudent"),
         ("MAE_student.ipynb ", "maestudent"),
         ("MAE_student (2).ipynb", "maestudent"),
@@ -138,7 +168,8 @@ def test_names_without_what_copying_adds(path: str, stem: str) -> None:
 
 def test_what_counts_as_a_copy_and_as_put_aside() -> None:
     """Marks of copies and suffixes in the middle; folders' names in words, and not in parts of words."""
-    assert [is_marked_copy(name) for name in ("a (1).py", "a.py.txt", "a.py", "a.zip")] == [True, True, False, False]
+    assert [is_marked_copy(name) for name in ("a (1).py", "a.py.txt", "hw copy/a.py")] == [True, True, True]
+    assert [is_marked_copy(name) for name in ("a.py", "a.zip", "hw/a.py")] == [False, False, False]
     assert [is_put_aside(name) for name in ("old/a.py", "hw_old/a.py", "a-backup.py", "golden/a.py", "a.py")] == [
         True,
         True,
@@ -148,6 +179,43 @@ def test_what_counts_as_a_copy_and_as_put_aside() -> None:
     ]
     assert module_path("x/utils_reg.py.txt") == "x/utils_reg.py"
     assert Places([], handed_out()).rank("a.py") < Places([], handed_out()).rank("old/a.py")
+
+
+# A zip and a folder have the same rules.
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["MAE_student.ipynb", "utils_reg.py"],
+        ["HW 11:22/MAE_student.ipynb", "HW 11:22/utils_reg.py"],
+        ["a/b/c/d/e/f/g/h/i/j/MAE_student.ipynb", "a/b/utils_reg.py"],
+        ["“MAE_student.ipynb”的副本", "utils_reg.py.txt"],
+        ["hw/MAE_student.ipynb ", "hw /utils_reg.py"],
+        ["hw\\MAE_student.ipynb", "hw\\utils_reg.py"],
+        ["MAE_student", ".ipynb_checkpoints/utils_reg-checkpoint.py"],
+        ["old/MAE_student.ipynb", "backup/utils_reg.py"],
+    ],
+)
+def test_a_zip_and_its_folder_are_read_the_same(
+    names: list[str], tmp_path: Path, notebook: Notebook, zipped: Zipped
+) -> None:
+    """Whether the platform has unpacked it or not: the same code, from files of the same names."""
+    members = dict(zip(names, (notebook(*NEW), b"def learn(): return 1"), strict=True))
+    (tmp_path / "hw.zip").write_bytes(zipped(members))
+    with zipfile.ZipFile(tmp_path / "hw.zip") as archive:
+        archive.extractall(tmp_path / "folder")
+
+    read = []
+    for path in (tmp_path / "hw.zip", tmp_path / "folder"):
+        collected = collect(path)
+        read.append(read_survey(answer(ask(collected.files, WANTED, HOMEWORK.files)), notes=collected.notes))
+
+    assert taken(read[0]) == NEW[0]
+    assert "learn" in read[0].parts["metalearning"].plans
+    assert fingerprint(read[0]) == fingerprint(read[1])
+    assert read[0].used == read[1].used
+    assert read[0].notes == read[1].notes == ()
 
 
 # The name says nothing, or too much.
@@ -193,6 +261,15 @@ def test_a_notebook_under_another_name_is_graded(name: str, notebook: Notebook, 
     """Loose or in a zip."""
     for files in ({name: notebook(*NEW)}, {"hw.zip": zipped({name: notebook(*NEW)})}):
         assert taken(take(files)) == NEW[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_a_notebook_in_another_encoding_is_one(encoding: str, notebook: Notebook) -> None:
+    """Cells are looked for in letters, not in bytes."""
+    intake = take({"MAE_student.ipynb": notebook(*NEW).decode().encode(encoding)})
+
+    assert taken(intake) == NEW[0]
+    assert intake.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -286,7 +363,7 @@ def test_cells_of_digits_cost_only_themselves(notebook: Notebook) -> None:
 
 def test_time_is_a_budget_too(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     """When it is spent, what was read by then is graded and the rest is named."""
-    monkeypatch.setattr(documents_module, "MOST_CPU_S", -1.0)
+    monkeypatch.setattr(documents_module, "MOST_S", -1.0)
 
     intake = take({"MAE_student.ipynb": notebook(*NEW)})
 
@@ -321,8 +398,8 @@ def test_reading_a_perfect_submission_opens_each_file_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_zip: bool
 ) -> None:
     """Counted: files opened, members and bytes unpacked, cells parsed. Nothing is looked into that is not read."""
-    solved = solved_notebook("MAE_student")
-    files = {"MAE_student.ipynb": notebook_bytes(solved), **OTHERS, "utils_reg.py": b"x = 1", "autograder.pt": b"PK"}
+    whole = (HOMEWORK.templates / "MAE_student.ipynb").read_bytes()
+    files = {"MAE_student.ipynb": whole, **OTHERS, "utils_reg.py": b"x = 1", "autograder.pt": b"PK"}
     folder = tmp_path / "hw"
     folder.mkdir()
     if is_zip:
@@ -354,7 +431,7 @@ def test_reading_a_perfect_submission_opens_each_file_once(
     contents, unread = contents_of({name: data.data for name, data in collected.files.items()}, notes, DEFAULT_CAPS)
     read = documents_module.read_documents([h for h in contents.values() if h.kind is not Kind.SAVED], notes)
 
-    cells = sum(cell.cell_type == "code" for cell in solved.cells)
+    cells = sum(cell["cell_type"] == "code" for cell in json.loads(whole)["cells"])
     assert len(read) == 3  # three notebooks without code are one
     assert not notes
     assert not unread

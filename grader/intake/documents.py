@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from grader.intake.caps import suffix_of
-from grader.intake.definitions import Block, read_block
-from grader.intake.magics import plain
+from grader.intake.definitions import Block, misplaced_block, read_block
+from grader.intake.magics import plain, plain_module
 from grader.intake.names import display_name, quoted
-from grader.intake.notebook import CodeCell, clean_source, decode, read_notebook
+from grader.intake.notebook import CodeCell, clean_source, decode, read_cells
 from grader.intake.report import MAX_CELL_CHARACTERS, Note
 
 MAX_DOCUMENTS = 200
@@ -76,12 +76,12 @@ def _module(path: str, source: str, notes: list[Note]) -> list[Document]:
     if len(source) > MAX_CELL_CHARACTERS:
         notes.append(Note("left-out", f"{quoted(path)} is too long to be code and was left out."))
         return []
-    return [Document(path, (read_block(_label(path), plain(source).source),), is_module=True)]
+    return [Document(path, (read_block(_label(path), plain_module(source)),), is_module=True)]
 
 
 def _notebook(path: str, data: bytes, notes: list[Note], written: dict[str, str]) -> Document:
     """Parse a notebook; the files that its cells write are added to `written`."""
-    cells, read_notes = read_notebook(path, data)
+    cells, elsewhere, read_notes = read_cells(path, data)
     notes += read_notes
     blocks: list[Block] = []
     skipped: dict[str, list[int]] = {}
@@ -91,10 +91,11 @@ def _notebook(path: str, data: bytes, notes: list[Note], written: dict[str, str]
         if bare.skipped is not None:
             skipped.setdefault(bare.skipped, []).append(cell.number)
         elif bare.module is None:
-            blocks.append(read_block(f"{_label(path)}, code cell {cell.number}", bare.source))
+            blocks.append(read_block(f"{_label(path)}, code cell {cell.number}", bare.source, blocks))
         elif suffix_of(bare.module) == ".py":
             target = folder + _written_path(bare.module)
             written[target] = (written.get(target, "") if bare.is_append else "") + bare.source + "\n"
+    blocks += [misplaced_block(f"{_label(path)}, {where}", source) for where, source in elsewhere]
     for magic, numbers in skipped.items():
         where = ", ".join(str(number) for number in numbers[:10])
         begin = f"In {quoted(path)}, code cell {where} begins with {quoted('%%' + magic)}"

@@ -1,10 +1,11 @@
 """What the trusted process believes of a survey: every field checked for type, range and size."""
 
 from __future__ import annotations
+import __future__
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +18,7 @@ from grader.wire import Caps as WireCaps
 from grader.wire import Message
 
 Bytes = npt.NDArray[np.uint8]
+_POSTPONED_HINTS = __future__.annotations.compiler_flag
 
 MAX_CLASSIFIERS = 4
 # Further saved files, which may be classifiers: they are known by what is in them, not by their names.
@@ -65,11 +67,13 @@ class Cell:
     One notebook cell, or one whole .py file, exactly as it is to be compiled.
 
     `label` is for people: "MAE_student.ipynb, code cell 12" (counted over code cells from 1) or "helpers.py".
-    Line numbers of `source` are those the student sees in the cell.
+    Line numbers of `source` are those the student sees in the cell. `flags` are those of the compiler that are in force
+    there: `from __future__ import annotations` of a cell above counts.
     """
 
     label: str
     source: str
+    flags: int = 0
 
 
 Plan = tuple[tuple[int, int], ...]
@@ -89,6 +93,9 @@ class Code:
         not_run: name -> label of the cell that makes it, where only code that the grader does not run does so
             (a loop, a `with` that trains, a test call). A later NameError about it is explained by this.
         broken: name -> where and why the code that defines it does not compile.
+        unwritten: wanted names whose definition still holds what was handed out in place of an answer.
+        hints: wanted name -> what the student should know of it where its question fails: where it stands, or what
+            code changes it that is not run.
     """
 
     cells: tuple[Cell, ...]
@@ -96,6 +103,8 @@ class Code:
     missing: Mapping[str, str | None]
     not_run: Mapping[str, str]
     broken: Mapping[str, str]
+    unwritten: frozenset[str] = frozenset()
+    hints: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def as_request(self, names: Iterable[str], modules: Mapping[str, str]) -> dict[str, object]:
         """
@@ -109,7 +118,7 @@ class Code:
         cells = sorted({cell for cell, _ in steps})
         numbers = {cell: index for index, cell in enumerate(cells)}
         return {
-            "cells": [[self.cells[cell].label, self.cells[cell].source] for cell in cells],
+            "cells": [list(astuple(self.cells[cell])) for cell in cells],
             "statements": [[numbers[cell], statement] for cell, statement in steps],
             "modules": dict(modules),
         }
@@ -191,7 +200,8 @@ def fingerprint(intake: Intake) -> bytes:
         for name in sorted(code.plans):
             _feed(digest, "plan", part, name)
             for cell, statement in code.plans[name]:
-                _feed(digest, code.cells[cell].source, str(statement))
+                flags = code.cells[cell].flags
+                _feed(digest, code.cells[cell].source, str(statement), *([str(flags)] if flags else []))
     for source in sorted(set(intake.modules.values())):
         _feed(digest, "module", source)
     return digest.digest()
@@ -236,9 +246,9 @@ def _intake(message: Message, notes: tuple[Note, ...]) -> Intake:
 
 def _code(value: object) -> Code:
     meta = _mapping(value, limit=10)
-    if set(meta) != {"cells", "plans", "missing", "not_run", "broken"}:
+    if set(meta) != {"cells", "plans", "missing", "not_run", "broken", "unwritten", "hints"}:
         raise _MalformedError("fields of a part")
-    cells = tuple(_cell(pair) for pair in _sequence(meta["cells"], limit=MAX_CELLS))
+    cells = tuple(_cell(value) for value in _sequence(meta["cells"], limit=MAX_CELLS))
     plans = {name: _plan(steps, cells) for name, steps in _mapping(meta["plans"], limit=MAX_NAMES).items()}
     missing = {
         name: None if near is None else _shown(near, limit=MAX_NAME_CHARACTERS)
@@ -250,6 +260,10 @@ def _code(value: object) -> Code:
         missing=MappingProxyType(missing),
         not_run=_labels(meta["not_run"], limit=MAX_LABEL_CHARACTERS),
         broken=_labels(meta["broken"], limit=MAX_NOTE_CHARACTERS),
+        unwritten=frozenset(
+            _text(name, limit=MAX_NAME_CHARACTERS) for name in _sequence(meta["unwritten"], limit=MAX_NAMES)
+        ),
+        hints=_labels(meta["hints"], limit=MAX_NOTE_CHARACTERS),
     )
 
 
@@ -275,8 +289,11 @@ def _labels(value: object, *, limit: int) -> Mapping[str, str]:
 
 
 def _cell(value: object) -> Cell:
-    label, source = _exactly_two(value)
-    return Cell(_shown(label, limit=MAX_LABEL_CHARACTERS), _text(source, limit=MAX_CELL_CHARACTERS))
+    cell = _sequence(value, limit=3)
+    if len(cell) != 3 or type(cell[2]) is not int or cell[2] not in (0, _POSTPONED_HINTS):
+        raise _MalformedError("cell")
+    label, source, flags = cell
+    return Cell(_shown(label, limit=MAX_LABEL_CHARACTERS), _text(source, limit=MAX_CELL_CHARACTERS), flags)
 
 
 def _plan(value: object, cells: Sequence[Cell]) -> Plan:

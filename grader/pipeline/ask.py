@@ -15,10 +15,18 @@ import numpy as np
 import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
-from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
+from grader.feedback.explain import (
+    does_not_compile,
+    ended_early,
+    explain_failure,
+    not_found,
+    nothing_found,
+    only_once,
+    with_hint,
+)
 from grader.intake.report import Code, Intake
 from grader.pipeline.budget import LEAST_S
-from grader.pipeline.given import GIVEN_NAMES, given_request
+from grader.pipeline.given import GIVEN_NAMES, given_request, handed_out_names
 from grader.pipeline.places import places_of
 from grader.probes import task
 from grader.sandbox.host import Running, Sandbox
@@ -122,6 +130,19 @@ class Asker:
         Returns:
             The evidence, and the helpers that were lent.
         """
+        evidence, lent = self._ask(check, time_limit_s, unsound=unsound, allowance_s=allowance_s, begun=begun)
+        hint = self.intake.parts[check.part].hints.get(check.function.partition(".")[0])
+        return (evidence if hint is None or evidence.passed else with_hint(evidence, hint)), lent
+
+    def _ask(
+        self,
+        check: Check,
+        time_limit_s: float,
+        *,
+        unsound: frozenset[str],
+        allowance_s: float | None,
+        begun: Begun | None,
+    ) -> tuple[Evidence, tuple[str, ...]]:
         unavailable = self._unavailable(check)
         if unavailable is not None:
             return unavailable, ()
@@ -156,8 +177,10 @@ class Asker:
         if outcome.ending is not Ending.ANSWERED or message is None:
             return ended_early(outcome.ending.name, outcome.detail)
         if message.kind == task.FAILURE:
-            not_run = self.intake.parts[check.part].not_run
-            return explain_failure(message.meta, function=check.function, not_run=not_run)
+            code = self.intake.parts[check.part]
+            return explain_failure(
+                message.meta, function=check.function, not_run=code.not_run, unwritten=code.unwritten
+            )
         if message.kind != task.ANSWER:
             return ended_early(Ending.BAD_ANSWER.name, "")
         # What a run with our helpers gave says something about their answers: it is judged and no more.
@@ -214,6 +237,8 @@ class Asker:
                 return does_not_compile(name, code.broken[name])
         if check.apart_from and _is_same(code, self.intake.parts[check.apart_from], root):
             return only_once(root)
+        if not code.plans and root not in code.hints:
+            return nothing_found(root)
         if root not in code.plans:
             return not_found(root, _near(code, root))
         # forward_encoder and its like have to be written; forward may be inherited or assigned in other ways.
@@ -274,9 +299,9 @@ def judge_answers(
 
 
 def _near(code: Code, name: str) -> str | None:
-    """A name that the student may have meant; one that is asked for itself is no misspelling of another."""
+    """A name that the student may have meant; one that is asked for itself, or handed out, is no misspelling."""
     near = code.missing.get(name)
-    return None if near in code.plans else near
+    return None if near in code.plans or near in handed_out_names() else near
 
 
 def read_answers(message: Message, cases: int) -> list[CaseAnswer]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 from pathlib import Path
 
 from grader.intake.report import Code, read_survey
@@ -27,6 +29,16 @@ def given_request(part: str) -> dict[str, object]:
     """Return what a worker needs to define the names that are handed out with a part of the homework, as JSON."""
     code = given_code() if part == "vision" else Code((), {}, {}, {}, {})
     return code.as_request(code.plans, {})
+
+
+@functools.cache
+def handed_out_names() -> frozenset[str]:
+    """Return the functions and classes that notebooks and modules are handed out with, filled in or to be filled in."""
+    sources = [path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))]
+    for path in sorted(TEMPLATES.glob("*.ipynb")):
+        cells = json.loads(path.read_bytes())["cells"]
+        sources += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return frozenset(name for source in sources for name in re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE))
 
 
 def given_modules() -> dict[str, str]:

@@ -22,7 +22,7 @@ from grader.probes import failures, metalearning, training, vision
 from grader.probes.case import Case, Result
 from grader.probes.device import prepare, seed_torch
 from grader.probes.lending import Lender, lent_functions
-from grader.probes.student import Code, load
+from grader.probes.student import Cell, Code, cells_of_module, load
 from grader.probes.values import to_array
 
 ANSWER = "answer"
@@ -33,24 +33,31 @@ _PROBES = {**vision.PROBES, **training.PROBES, **metalearning.PROBES}
 
 def probe(request: wire.Message, connection: socket.socket) -> wire.Message:
     """Run the probe that a request names; whatever student code raises becomes a FAILURE message."""
-    labels = frozenset(label for code in ("code", "given") for label, _ in request.meta[code]["cells"])
-    labels |= {f"{name.replace('.', '/')}.py" for name in request.meta["code"]["modules"]}
+    failed: dict[str, BaseException] = {}
     try:
-        return _probe(request, connection)
+        return _probe(request, connection, failed)
     except MemoryError:
         raise
     except BaseException as error:  # whatever student code raises is the answer, SystemExit too
-        facts = failures.describe(error, labels)
+        facts = failures.describe(error, _labels(request.meta), failed)
         if "can't allocate memory" in facts["message"]:  # torch raises RuntimeError for it
             raise MemoryError from None
         return wire.Message(FAILURE, facts)
 
 
-def _probe(request: wire.Message, connection: socket.socket) -> wire.Message:
+def _labels(meta: dict[str, Any]) -> frozenset[str]:
+    """Return the file names of the student's code, as tracebacks have them."""
+    cells = [cell for code in ("code", "given") for cell in _code(meta[code]).cells]
+    cells += [cell for name, source in meta["code"]["modules"].items() for cell in cells_of_module(name, source)]
+    return frozenset(cell.label for cell in cells)
+
+
+def _probe(request: wire.Message, connection: socket.socket, failed: dict[str, BaseException]) -> wire.Message:
     meta = request.meta
     lender = Lender(connection, prepare(meta["device"], memory_mib=meta["memory_mib"]))
     given = load_given(meta["given"])
-    student = load(_code(meta["code"]), {name: given[name] for name in meta["given_names"] if name in given})
+    handed_out = {name: given[name] for name in meta["given_names"] if name in given}
+    student = load(_code(meta["code"]), handed_out, failures=failed)
     lendable = {**lent_functions(lender), **metalearning.lent_functions(lender, student)}
     for name, function in lendable.items():
         if name in meta["lent"]:
@@ -127,7 +134,7 @@ def _seed_everything(seed: int, device: torch.device) -> None:
 
 def _code(meta: dict[str, Any]) -> Code:
     return Code(
-        [(label, source) for label, source in meta["cells"]],
+        [Cell(*cell) for cell in meta["cells"]],
         [(cell, statement) for cell, statement in meta["statements"]],
         meta["modules"],
     )

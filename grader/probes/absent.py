@@ -128,6 +128,9 @@ class Absent(types.ModuleType):
             return iter(())
         raise self._missing()
 
+    def __bool__(self) -> bool:
+        return True
+
     def _missing(self) -> ModuleNotFoundError:
         name = self.__name__.removesuffix("()")
         return ModuleNotFoundError(f"{name} is not available to the grader", name=name)

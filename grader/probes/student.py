@@ -205,13 +205,15 @@ def _parts(statement: ast.stmt) -> list[ast.stmt]:
 
 
 def _changed_names(statement: ast.stmt) -> set[str]:
-    """Return the names that a statement binds, or of whose objects it sets items, attributes or calls methods."""
+    """Return the names that a statement binds, or whose objects it may change: by items, attributes, methods, calls."""
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)):
         return _bound_names(statement)
     names = _bound_names(statement)
     for node in ast.walk(statement):
         if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.value, ast.Name):
             names.add(node.value.id)
+        elif isinstance(node, ast.Call):
+            names.update(value.id for value in node.args if isinstance(value, ast.Name))
     return names
 
 

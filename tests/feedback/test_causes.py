@@ -142,7 +142,7 @@ SLIPS: dict[str, tuple[str, str]] = {
     "file": ("open('nowhere.pt')", "the grader gives your code no files"),
     "mps": ("x.to('mps')", "not `.cuda()` or `'mps'`"),
     "mps-new": ("torch.zeros(2, device='mps')", "not `.cuda()` or `'mps'`"),
-    "numpy-removed": ("np.float_(3)", "removed from NumPy 2"),
+    "numpy-removed": ("np.string_(3)", "removed from NumPy 2"),
     "numpy-never": ("np.asscalar(array[0, :1])", "removed from NumPy 2"),
     "torch-removed": ("torch.lstsq(x, y)", "`torch.linalg` has its successors"),
     "sklearn-argument": ("linear.LinearRegression(normalize=True)", "scikit-learn is 1.7"),

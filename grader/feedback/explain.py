@@ -78,6 +78,17 @@ def not_found(name: str, near: str | None) -> Evidence:
     return Evidence(Verdict.MISSING, (f"{code(name)} was not found in any notebook or module.",), hint)
 
 
+def misplaced(where: str) -> Evidence:
+    """
+    Return the evidence for a name that stands where nothing is read as code.
+
+    Args:
+        where: a sentence in Markdown that says it, from a worker.
+    """
+    try_next = "Change the cell's type to Code, run all cells, and hand in again."
+    return Evidence(Verdict.MISSING, (plain(where, limit=500),), try_next)
+
+
 def nothing_found(name: str) -> Evidence:
     """Return the evidence for a name of a part of the homework of which nothing was found at all."""
     return Evidence(

@@ -19,6 +19,7 @@ from grader.feedback.explain import (
     does_not_compile,
     ended_early,
     explain_failure,
+    misplaced,
     not_found,
     nothing_found,
     only_once,
@@ -131,8 +132,10 @@ class Asker:
             The evidence, and the helpers that were lent.
         """
         evidence, lent = self._ask(check, time_limit_s, unsound=unsound, allowance_s=allowance_s, begun=begun)
-        hint = self.intake.parts[check.part].hints.get(check.function.partition(".")[0])
-        return (evidence if hint is None or evidence.passed else with_hint(evidence, hint)), lent
+        code, root = self.intake.parts[check.part], check.function.partition(".")[0]
+        if root in code.plans and root in code.hints and not evidence.passed:
+            evidence = with_hint(evidence, code.hints[root])
+        return evidence, lent
 
     def _ask(
         self,
@@ -237,10 +240,10 @@ class Asker:
                 return does_not_compile(name, code.broken[name])
         if check.apart_from and _is_same(code, self.intake.parts[check.apart_from], root):
             return only_once(root)
-        if not code.plans and root not in code.hints:
-            return nothing_found(root)
         if root not in code.plans:
-            return not_found(root, _near(code, root))
+            if root in code.hints:
+                return misplaced(code.hints[root])
+            return not_found(root, _near(code, root)) if code.plans else nothing_found(root)
         # forward_encoder and its like have to be written; forward may be inherited or assigned in other ways.
         if check.function in code.missing and not check.function.endswith(".forward"):
             return not_found(check.function, _near(code, check.function))

@@ -39,6 +39,12 @@ _NUMPY: dict[str, Any] = {
     "sometrue": np.any,
     "trapz": getattr(np, "trapezoid", None),
 }
+# Names of `typing` from Python 3.11 to 3.13, as typing_extensions has them. Not all that it has: with some of them in
+# its place, `typing` is taken for a newer one.
+_TYPING = (
+    *("LiteralString", "Never", "NotRequired", "ReadOnly", "Required", "Self", "TypeIs", "Unpack"),
+    *("assert_never", "assert_type", "dataclass_transform", "override", "reveal_type"),
+)
 _COLLECTIONS = ("Callable", "Iterable", "Iterator", "Mapping", "MutableMapping", "Sequence", "Set", "Sized")
 
 
@@ -60,7 +66,7 @@ def names_of_other_ages() -> Iterator[None]:
     """Add the names to their modules, before student code is run and, for libraries that it imports, after."""
     missing: list[tuple[Any, str, Any]] = [(np, name, value) for name, value in _NUMPY.items()]
     missing += [(collections, name, getattr(collections.abc, name)) for name in _COLLECTIONS]
-    missing += [(typing, name, getattr(typing_extensions, name)) for name in typing_extensions.__all__]
+    missing += [(typing, name, getattr(typing_extensions, name, None)) for name in _TYPING]
     missing += [(itertools, "batched", _batched), (math, "sumprod", _sumprod)]
     for module, name, value in missing:
         if value is not None and name not in vars(module):

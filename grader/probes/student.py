@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from grader.probes.absent import STAND_IN, Absent, bind_absent, defining, with_stand_ins
-from grader.probes.ages import names_of_other_ages
 from grader.probes.lines import budget_of_lines
 
 NOTEBOOK_MODULE = "student_notebook"
@@ -128,7 +127,7 @@ def load(code: Code, given: Mapping[str, object], *, failures: dict[str, BaseExc
     student = Student(module, kept, frozenset(code.modules), frozenset(cell.label for cell in code.cells))
     trees = {cell: _parse(code.cells[cell]) for cell in sorted({cell for cell, _ in code.statements})}
     later = []
-    with defining(), names_of_other_ages():
+    with defining():
         for cell, index in code.statements:
             statement = trees[cell].body[index]
             if isinstance(_run(statement, code.cells[cell], namespace, kept), NameError):

@@ -19,6 +19,7 @@ import torch
 
 from grader import wire
 from grader.probes import failures, metalearning, training, vision
+from grader.probes.ages import names_of_other_ages
 from grader.probes.case import Case, Result
 from grader.probes.device import prepare, seed_torch
 from grader.probes.lending import Lender, lent_functions
@@ -57,7 +58,8 @@ def _probe(request: wire.Message, connection: socket.socket, failed: dict[str, B
     lender = Lender(connection, prepare(meta["device"], memory_mib=meta["memory_mib"]))
     given = load_given(meta["given"])
     handed_out = {name: given[name] for name in meta["given_names"] if name in given}
-    student = load(_code(meta["code"]), handed_out, failures=failed)
+    with names_of_other_ages():
+        student = load(_code(meta["code"]), handed_out, failures=failed)
     lendable = {**lent_functions(lender), **metalearning.lent_functions(lender, student)}
     for name, function in lendable.items():
         if name in meta["lent"]:

@@ -12,6 +12,7 @@ import pytest
 
 from grader.intake.report import Code, Intake, read_survey
 from grader.intake.survey import survey
+from grader.probes.ages import names_of_other_ages
 from grader.probes.student import Cell, Student, load
 from grader.probes.student import Code as Request
 
@@ -43,7 +44,8 @@ def run(intake: Intake, *wanted: str) -> Student:
     """Run what the wanted names need, as a worker does."""
     request: Any = intake.parts["vision"].as_request(wanted, intake.modules)
     cells = [Cell(*cell) for cell in request["cells"]]
-    return load(Request(cells, [(cell, step) for cell, step in request["statements"]], request["modules"]), {})
+    with names_of_other_ages():
+        return load(Request(cells, [(cell, step) for cell, step in request["statements"]], request["modules"]), {})
 
 
 def code_of(intake: Intake) -> Code:

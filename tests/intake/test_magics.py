@@ -84,9 +84,7 @@ def test_a_magic_around_python_hides_nothing(magic: str) -> None:
     assert [type(node).__name__ for node in ast.parse(cell.source).body] == ["Expr", "FunctionDef"]
 
 
-@pytest.mark.parametrize(
-    "source", ["%%R\nx <- 3", "%%skip\ndef f(): pass", "%%script false\nx = 1", "%%own\nno code"]
-)
+@pytest.mark.parametrize("source", ["%%R\nx <- 3", "%%skip\ndef f(): pass", "%%script false\nx = 1", "%%own\nno code"])
 def test_a_body_that_is_not_to_be_run_here_is_skipped(source: str) -> None:
     """Another language that happens to parse, a cell that its author switches off, and what is no Python."""
     assert plain(source).skipped is not None

@@ -42,6 +42,14 @@ def test_names_of_newer_pythons_are_there() -> None:
     assert vars(collections)["Iterable"] is collections.abc.Iterable
 
 
+def test_typing_is_not_taken_for_a_newer_one() -> None:
+    """typing_extensions, and torch with it, go on as before."""
+    import typing_extensions
+
+    assert typing_extensions.ParamSpec("P").__name__ == "P"
+    assert typing_extensions.TypeVar("T", default=int).__name__ == "T"
+
+
 @pytest.mark.parametrize("arguments", [{"penalty": "none"}, {"penalty": None}])
 def test_a_penalty_that_is_called_none_is_none(arguments: dict[str, typing.Any]) -> None:
     """As scikit-learn had it until 1.4; by position too, and with the other arguments as they are."""

@@ -274,7 +274,7 @@ def _exception(failure: Mapping[str, Any], *, not_run: Mapping[str, str]) -> Evi
     if isinstance(before, dict):
         inner = _exception({**before, "cause": None}, not_run=not_run)
         name = code(plain(failure.get("name"), limit=100))
-        happened = inner.findings[0].replace("Your code raised", f"{name} could not be made whole: your code raised")
+        happened = inner.findings[0].replace("Your code raised", f"Making {name} failed before: your code raised")
         return Evidence(Verdict.ERROR, (finding, happened), inner.try_next)
     return Evidence(Verdict.ERROR, (finding,), _cause(kind, message, failure, not_run))
 

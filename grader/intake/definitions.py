@@ -25,7 +25,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from grader.intake.effects import first_harm, is_harmless, running
+from grader.intake.effects import running
 from grader.intake.margin import without_main_guards
 from grader.intake.placeholders import is_stub, methods
 from grader.intake.statements import (
@@ -136,7 +136,6 @@ class Namespace:
             for s, statement in enumerate(block.statements)
         ]
         self._file = [owner[step.block] for step, _ in self.steps]
-        self._harm: dict[int, bool] = {}
         self._stars = stars or {}
         self._bound_at: dict[str, list[int]] = defaultdict(list)
         self._hidden: dict[str, list[int]] = {}
@@ -233,6 +232,8 @@ class Namespace:
         if not statement.is_runnable:
             # `total += 1` in a loop.
             possible |= {name for name in statement.binds & statement.reads_now if name in self._bound_at}
+        if not certain | possible:
+            return
         is_plain = isinstance(statement.node, ast.Assign | ast.AugAssign | ast.AnnAssign) or is_setattr(statement.node)
         may_run = isinstance(statement.node, Definition) or self._is_harmless(statement)
         for name in certain | possible:
@@ -259,7 +260,7 @@ class Namespace:
         """Return whether a statement, with the own functions that it calls, may be run for its effect."""
         if isinstance(statement.node, ast.If) and asks_for_main(statement.node.test):
             return False
-        if not is_harmless(statement.node) or _is_endless(statement.node):
+        if statement.harm is not None or _is_endless(statement.node):
             return False
         seen: set[str] = set()
         pending = sorted(statement.calls_now)
@@ -273,9 +274,7 @@ class Namespace:
             for index in self._bound_at.get(name, ()):
                 inner = self.steps[index][1]
                 if isinstance(inner.node, ast.FunctionDef | ast.AsyncFunctionDef):
-                    if index not in self._harm:
-                        self._harm[index] = not is_harmless(inner.node)
-                    if self._harm[index]:
+                    if inner.harm is not None:
                         return False
                     pending += sorted(inner.reads_later)
         return True
@@ -361,8 +360,7 @@ class Namespace:
     def place_of(self, index: int) -> str:
         """Return a statement's cell and line, in words."""
         step, statement = self.steps[index]
-        line = statement.node.lineno if is_harmless(statement.node) else first_harm(statement.node)
-        return f"{self.blocks[step.block].label}, line {line}"
+        return f"{self.blocks[step.block].label}, line {statement.harm or statement.node.lineno}"
 
     def unknown_stars(self, index: int) -> list[int]:
         """Return the star imports in the same file from modules that were not handed in."""

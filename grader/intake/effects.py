@@ -123,12 +123,12 @@ def changed_when_called(node: ast.stmt) -> tuple[frozenset[str], bool]:
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         parameters = {argument.arg for argument in _parameters(function.args)} - {"self"}
-        own = parameters | {
-            part.id for part in ast.walk(function) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-        }
-        declared = {name for part in ast.walk(function) if isinstance(part, ast.Global) for name in part.names}
+        parts = list(ast.walk(function))
+        stored = {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+        own = parameters | stored
+        declared = {name for part in parts if isinstance(part, ast.Global) for name in part.names}
         names |= declared
-        for part in ast.walk(function):
+        for part in parts:
             changed = _set_by(part)
             if isinstance(part, ast.Attribute) and _is_changing_method(part.attr):
                 changed |= _root(part.value)
@@ -137,17 +137,13 @@ def changed_when_called(node: ast.stmt) -> tuple[frozenset[str], bool]:
     return frozenset(names), changes_arguments
 
 
-def is_harmless(node: ast.AST) -> bool:
-    """
-    Return whether a statement, or the functions in it, may be run for an effect.
-
-    It may not where it trains, loads data, speaks to the network, uses files, shows something, waits or ends.
-    """
-    return first_harm(node) is None
-
-
 def first_harm(node: ast.AST) -> int | None:
-    """Return the line of the first thing for which a statement is never run, None if there is none."""
+    """
+    Return the line of the first thing for which a statement is never run for an effect, None if there is none.
+
+    That is where it trains, loads data, speaks to the network, uses files, shows something, waits or ends, or where
+    functions in it do.
+    """
     for part in ast.walk(node):
         if isinstance(part, ast.Call):
             name = _last_name(part.func)

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 
 from grader.intake.definitions import Block
 from grader.intake.documents import Document
-from grader.intake.effects import is_harmless
 from grader.intake.names import quoted
 from grader.intake.report import MAX_MODULES, MAX_NAME_CHARACTERS, Note
 
@@ -94,7 +93,7 @@ def _definitions(block: Block) -> str:
     lines = block.source.split("\n")
     kept: set[int] = set()
     for statement in block.statements:
-        if statement.is_runnable or is_harmless(statement.node):
+        if statement.is_runnable or statement.harm is None:
             decorators = getattr(statement.node, "decorator_list", [])
             first = min([statement.node.lineno, *(decorator.lineno for decorator in decorators)])
             kept.update(range(first, (statement.node.end_lineno or first) + 1))

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from types import CodeType
 
-from grader.intake.effects import Effects, changed_when_called, effects_of
+from grader.intake.effects import Effects, changed_when_called, effects_of, first_harm
 from grader.intake.newer import for_this_python, version_needed
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -65,6 +65,7 @@ class Statement:
         is_import: whether it binds by importing.
         changes_later: module-level names that functions in it change when they are called.
         changes_arguments: whether functions in it change what they are given.
+        harm: the line of what makes it a statement that is never run for an effect, None if there is none.
     """
 
     node: ast.stmt
@@ -78,6 +79,7 @@ class Statement:
     is_import: bool
     changes_later: frozenset[str] = frozenset()
     changes_arguments: bool = False
+    harm: int | None = None
 
 
 def parse_cell(source: str, flags: int = 0) -> tuple[str, list[Statement], list[Breakage]]:
@@ -224,6 +226,7 @@ def _statement(node: ast.stmt, flags: int) -> Statement:
         is_import=isinstance(node, ast.Import | ast.ImportFrom),
         changes_later=changes_later,
         changes_arguments=changes_arguments,
+        harm=first_harm(node),
     )
 
 

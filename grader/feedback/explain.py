@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from grader.feedback.causes import likely_cause
@@ -46,6 +47,7 @@ def explain_failure(
     function: str,
     not_run: Mapping[str, str],
     unwritten: Collection[str] = (),
+    misplaced: Mapping[str, str] = MappingProxyType({}),
 ) -> Evidence:
     """
     Turn a worker's description of an exception into evidence.
@@ -55,6 +57,7 @@ def explain_failure(
         function: what was asked for.
         not_run: names that are made only where the grader does not run code -> that cell.
         unwritten: functions that still hold what was handed out in place of an answer.
+        misplaced: names -> a sentence in Markdown on where they stand, which is not read as code.
     """
     kind = failure.get("kind")
     if kind in ("exception", "value") and (name := _unwritten(failure, function, unwritten)) is not None:
@@ -63,6 +66,9 @@ def explain_failure(
         return _missing(failure, function=function, not_run=not_run)
     if kind == "not-implemented":
         return _not_implemented(failure, function)
+    lacked = plain(failure.get("name"), limit=100)
+    if failure.get("type") == "NameError" and lacked in misplaced:
+        return replace(_exception(failure, not_run=not_run), try_next=plain(misplaced[lacked], limit=500))
     if kind == "value":
         return _unusable_value(failure)
     return _exception(failure, not_run=not_run)
@@ -78,7 +84,7 @@ def not_found(name: str, near: str | None) -> Evidence:
     return Evidence(Verdict.MISSING, (f"{code(name)} was not found in any notebook or module.",), hint)
 
 
-def misplaced(where: str) -> Evidence:
+def not_a_code_cell(where: str) -> Evidence:
     """
     Return the evidence for a name that stands where nothing is read as code.
 

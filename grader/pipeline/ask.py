@@ -19,7 +19,7 @@ from grader.feedback.explain import (
     does_not_compile,
     ended_early,
     explain_failure,
-    misplaced,
+    not_a_code_cell,
     not_found,
     nothing_found,
     only_once,
@@ -182,7 +182,11 @@ class Asker:
         if message.kind == task.FAILURE:
             code = self.intake.parts[check.part]
             return explain_failure(
-                message.meta, function=check.function, not_run=code.not_run, unwritten=code.unwritten
+                message.meta,
+                function=check.function,
+                not_run=code.not_run,
+                unwritten=code.unwritten,
+                misplaced={name: hint for name, hint in code.hints.items() if name not in code.plans},
             )
         if message.kind != task.ANSWER:
             return ended_early(Ending.BAD_ANSWER.name, "")
@@ -242,7 +246,7 @@ class Asker:
             return only_once(root)
         if root not in code.plans:
             if root in code.hints:
-                return misplaced(code.hints[root])
+                return not_a_code_cell(code.hints[root])
             return not_found(root, _near(code, root)) if code.plans else nothing_found(root)
         # forward_encoder and its like have to be written; forward may be inherited or assigned in other ways.
         if check.function in code.missing and not check.function.endswith(".forward"):

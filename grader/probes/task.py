@@ -143,8 +143,12 @@ def _code(meta: dict[str, Any]) -> Code:
 
 
 def _tensors(arrays: wire.Arrays, prefix: str, device: torch.device) -> dict[str, torch.Tensor]:
-    return {
+    """Return arrays as tensors: in float64 where the student's code made that the default, as it is for their own."""
+    tensors = {
         name.removeprefix(prefix): torch.from_numpy(array).clone().to(device)
         for name, array in arrays.items()
         if name.startswith(prefix)
     }
+    if torch.get_default_dtype() != torch.float64:
+        return tensors
+    return {name: x.double() if x.dtype == torch.float32 else x for name, x in tensors.items()}

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from grader.intake.caps import suffix_of
-from grader.intake.definitions import Block, read_block
+from grader.intake.definitions import Block, misplaced_block, read_block
 from grader.intake.holdings import Held, module_path
 from grader.intake.kinds import ADVICE, Kind
-from grader.intake.magics import plain
+from grader.intake.magics import plain, plain_module
 from grader.intake.names import display_name, quoted
-from grader.intake.notebook import CodeCell, clean_source, decode, read_notebook
+from grader.intake.notebook import CodeCell, clean_source, decode, read_cells
 from grader.intake.report import MAX_CELL_CHARACTERS, Note
 
 MAX_DOCUMENTS = 200
@@ -72,11 +72,11 @@ class _Budget:
                 chosen.add(index)
         return chosen
 
-    def parse(self, label: str, source: str) -> Block | None:
-        """Parse a source and count its statements; None where there were too many, or they took too long."""
+    def parse(self, label: str, source: str, above: Sequence[Block] | None = None) -> Block | None:
+        """As `read_block`, and count the statements; None where there were too many, or they took too long."""
         if self._statements <= 0 or time.monotonic() > self._ends_at:
             return None
-        block = read_block(label, source)
+        block = read_block(label, source, above)
         self._statements -= len(block.statements)
         return block
 
@@ -168,7 +168,7 @@ def _module(path: str, source: str, notes: list[Note], budget: _Budget) -> list[
     if len(source) > MAX_CELL_CHARACTERS:
         notes.append(Note("left-out", f"{quoted(path)} is too long to be code and was left out."))
         return []
-    block = budget.parse(_label(path), plain(source).source) if budget.affordable([source], is_module=True) else None
+    block = budget.parse(_label(path), plain_module(source)) if budget.affordable([source], is_module=True) else None
     if block is None:
         raise _TooMuchError
     return [Document(path, (block,), is_module=True)]
@@ -176,7 +176,7 @@ def _module(path: str, source: str, notes: list[Note], budget: _Budget) -> list[
 
 def _notebook(path: str, data: bytes, notes: list[Note], written: dict[str, str], budget: _Budget) -> Document:
     """Parse a notebook; the files that its cells write are added to `written`."""
-    cells, read_notes = read_notebook(path, data)
+    cells, elsewhere, read_notes = read_cells(path, data)
     notes += read_notes
     blocks: list[Block] = []
     skipped: dict[str, list[int]] = {}
@@ -189,7 +189,7 @@ def _notebook(path: str, data: bytes, notes: list[Note], written: dict[str, str]
             skipped.setdefault(bare.skipped, []).append(cell.number)
         elif bare.module is None:
             label = f"{_label(path)}, code cell {cell.number}"
-            block = budget.parse(label, bare.source) if index in affordable else None
+            block = budget.parse(label, bare.source, blocks) if index in affordable else None
             if block is None:
                 left_out.append(cell.number)
             else:
@@ -203,6 +203,7 @@ def _notebook(path: str, data: bytes, notes: list[Note], written: dict[str, str]
         where = ", ".join(map(str, left_out[:10]))
         text = f"In {quoted(path)}, code cell {where} was left out: there is more code than the grader reads."
         notes.append(Note("left-out", text))
+    blocks += [misplaced_block(f"{_label(path)}, {where}", source) for where, source in elsewhere]
     for magic, numbers in skipped.items():
         where = ", ".join(str(number) for number in numbers[:10])
         begin = f"In {quoted(path)}, code cell {where} begins with {quoted('%%' + magic)}"

@@ -9,8 +9,8 @@ from grader.intake.caps import suffix_of
 from grader.intake.choose import one_of_several
 from grader.intake.documents import Document
 from grader.intake.holdings import bare_stem
+from grader.intake.placeholders import is_stub
 from grader.intake.report import Note
-from grader.intake.statements import is_stub
 
 
 def one_for_each_place(

@@ -1,6 +1,7 @@
 """What the trusted process believes of a survey: every field checked for type, range and size."""
 
 from __future__ import annotations
+import __future__
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from grader.wire import Caps as WireCaps
 from grader.wire import Message
 
 Bytes = npt.NDArray[np.uint8]
+_POSTPONED_HINTS = __future__.annotations.compiler_flag
 
 MAX_CLASSIFIERS = 4
 # Further saved files, which may be classifiers: they are known by what is in them, not by their names.
@@ -69,11 +71,13 @@ class Cell:
     One notebook cell, or one whole .py file, exactly as it is to be compiled.
 
     `label` is for people: "MAE_student.ipynb, code cell 12" (counted over code cells from 1) or "helpers.py".
-    Line numbers of `source` are those the student sees in the cell.
+    Line numbers of `source` are those the student sees in the cell. `flags` are those of the compiler that are in force
+    there: `from __future__ import annotations` of a cell above counts.
     """
 
     label: str
     source: str
+    flags: int = 0
 
 
 Plan = tuple[tuple[int, int], ...]
@@ -93,6 +97,9 @@ class Code:
         not_run: name -> label of the cell that makes it, where only code that the grader does not run does so
             (a loop, a `with` that trains, a test call). A later NameError about it is explained by this.
         broken: name -> where and why the code that defines it does not compile.
+        unwritten: wanted names whose definition still holds what was handed out in place of an answer.
+        hints: wanted name -> what the student should know of it where its question fails: where it stands, or what
+            code changes it that is not run.
     """
 
     cells: tuple[Cell, ...]
@@ -100,6 +107,8 @@ class Code:
     missing: Mapping[str, str | None]
     not_run: Mapping[str, str]
     broken: Mapping[str, str]
+    unwritten: frozenset[str] = frozenset()
+    hints: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def as_request(
         self, names: Iterable[str], modules: Mapping[str, str], *, called: str = "cell"
@@ -118,7 +127,9 @@ class Code:
         steps, cells = self._needed(names)
         numbers = {cell: index for index, cell in enumerate(cells)}
         return {
-            "cells": [[f"{called} {numbers[cell] + 1}", self.cells[cell].source] for cell in cells],
+            "cells": [
+                [f"{called} {numbers[cell] + 1}", self.cells[cell].source, self.cells[cell].flags] for cell in cells
+            ],
             "statements": [[numbers[cell], statement] for cell, statement in steps],
             "modules": dict(modules),
         }
@@ -233,7 +244,9 @@ def fingerprint(intake: Intake) -> bytes:
     for part, code in sorted(intake.parts.items()):
         _, cells = code._needed(code.plans)
         numbers = {cell: index for index, cell in enumerate(cells)}
-        _feed(digest, "part", part, *(code.cells[cell].source for cell in cells))
+        _feed(digest, "part", part)
+        for cell in (code.cells[cell] for cell in cells):
+            _feed(digest, cell.source, *([str(cell.flags)] if cell.flags else []))
         for name, plan in sorted(code.plans.items()):
             _feed(digest, "plan", name, str([(numbers[cell], statement) for cell, statement in plan]))
         _feed(digest, "without", *sorted(code.missing), "broken", *sorted(code.broken))
@@ -291,9 +304,9 @@ def _intake(message: Message, notes: tuple[Note, ...]) -> Intake:
 
 def _code(value: object) -> Code:
     meta = _mapping(value, limit=10)
-    if set(meta) != {"cells", "plans", "missing", "not_run", "broken"}:
+    if set(meta) != {"cells", "plans", "missing", "not_run", "broken", "unwritten", "hints"}:
         raise _MalformedError("fields of a part")
-    cells = tuple(_cell(pair) for pair in _sequence(meta["cells"], limit=MAX_CELLS))
+    cells = tuple(_cell(value) for value in _sequence(meta["cells"], limit=MAX_CELLS))
     plans = {name: _plan(steps, cells) for name, steps in _mapping(meta["plans"], limit=MAX_NAMES).items()}
     missing = {
         name: None if near is None else _shown(near, limit=MAX_NAME_CHARACTERS)
@@ -305,6 +318,10 @@ def _code(value: object) -> Code:
         missing=MappingProxyType(missing),
         not_run=_labels(meta["not_run"], limit=MAX_LABEL_CHARACTERS),
         broken=_labels(meta["broken"], limit=MAX_NOTE_CHARACTERS),
+        unwritten=frozenset(
+            _text(name, limit=MAX_NAME_CHARACTERS) for name in _sequence(meta["unwritten"], limit=MAX_NAMES)
+        ),
+        hints=_labels(meta["hints"], limit=MAX_NOTE_CHARACTERS),
     )
 
 
@@ -330,8 +347,11 @@ def _labels(value: object, *, limit: int) -> Mapping[str, str]:
 
 
 def _cell(value: object) -> Cell:
-    label, source = _exactly_two(value)
-    return Cell(_shown(label, limit=MAX_LABEL_CHARACTERS), _text(source, limit=MAX_CELL_CHARACTERS))
+    cell = _sequence(value, limit=3)
+    if len(cell) != 3 or type(cell[2]) is not int or cell[2] not in (0, _POSTPONED_HINTS):
+        raise _MalformedError("cell")
+    label, source, flags = cell
+    return Cell(_shown(label, limit=MAX_LABEL_CHARACTERS), _text(source, limit=MAX_CELL_CHARACTERS), flags)
 
 
 def _plan(value: object, cells: Sequence[Cell]) -> Plan:

@@ -208,7 +208,7 @@ def _without(path: str, archives: Collection[str], *, keep: int) -> str:
 
 def _affordable(modules: dict[str, str], parts: Mapping[str, Any], notes: list[Note]) -> dict[str, str]:
     """Return the modules, small ones first, that fit into the message beside the cells."""
-    left = MAX_CODE_CHARACTERS - sum(len(source) for part in parts.values() for _, source in part["cells"])
+    left = MAX_CODE_CHARACTERS - sum(len(source) for part in parts.values() for _, source, _ in part["cells"])
     taken = {}
     for name in sorted(modules, key=lambda name: (len(modules[name]), name)):
         left -= len(modules[name])

@@ -21,10 +21,19 @@ from grader.checks.drawing import KEY_BYTES, generator_from
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.checks.lending import Lending
 from grader.checks.misconceptions import Misconception
-from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
+from grader.feedback.explain import (
+    does_not_compile,
+    ended_early,
+    explain_failure,
+    not_a_code_cell,
+    not_found,
+    nothing_found,
+    only_once,
+    with_hint,
+)
 from grader.intake.report import Code, Intake
 from grader.pipeline.budget import LEAST_S
-from grader.pipeline.handed_out import given_request
+from grader.pipeline.handed_out import given_request, handed_out_names
 from grader.pipeline.homework import Answers, Homework
 from grader.pipeline.places import places_of
 from grader.probes import task
@@ -98,11 +107,20 @@ class Asker:
         if check.apart_from and _is_same(code, self.intake.parts[check.apart_from], root):
             return only_once(root)
         if root not in code.plans:
-            return not_found(root, _near(code, root))
+            if root in code.hints:
+                return not_a_code_cell(code.hints[root])
+            return not_found(root, _near(self.homework, code, root)) if code.plans else nothing_found(root)
         # forward_encoder and its like have to be written; forward may be inherited or assigned in other ways.
         if check.function in code.missing and not check.function.endswith(".forward"):
-            return not_found(check.function, _near(code, check.function))
+            return not_found(check.function, _near(self.homework, code, check.function))
         return None
+
+    def with_hints(self, check: Check, evidence: Evidence) -> Evidence:
+        """Add to evidence what intake knows about why its question may fail."""
+        code, root = self.intake.parts[check.part], check.function.partition(".")[0]
+        if evidence.passed or root not in code.plans or root not in code.hints:
+            return evidence
+        return with_hint(evidence, code.hints[root])
 
     def prepare(self, check: Check) -> Exam:
         """Draw a check's inputs and compute the reference's answers."""
@@ -120,7 +138,13 @@ class Asker:
         if message.kind == task.FAILURE:
             code = self.intake.parts[check.part]
             told = with_labels(message.meta, code.labels(check.wanted))
-            return explain_failure(told, function=check.function, not_run=code.not_run)
+            return explain_failure(
+                told,
+                function=check.function,
+                not_run=code.not_run,
+                unwritten=code.unwritten,
+                misplaced={name: hint for name, hint in code.hints.items() if name not in code.plans},
+            )
         if message.kind != task.ANSWER:
             return ended_early(Ending.BAD_ANSWER.name, "")
         # What a run with our helpers gave says something about their answers: it is judged and no more.
@@ -300,10 +324,10 @@ def with_labels(failure: Mapping[str, Any], labels: Mapping[str, str]) -> dict[s
     return told
 
 
-def _near(code: Code, name: str) -> str | None:
-    """A name that the student may have meant; one that is asked for itself is no misspelling of another."""
+def _near(homework: Homework, code: Code, name: str) -> str | None:
+    """A name that the student may have meant; one that is asked for itself, or handed out, is no misspelling."""
     near = code.missing.get(name)
-    return None if near in code.plans else near
+    return None if near in code.plans or near in handed_out_names(homework) else near
 
 
 def read_answers(message: Message, cases: int) -> list[CaseAnswer]:

@@ -70,7 +70,11 @@ def perfect_files() -> dict[str, bytes]:
     saved = io.BytesIO()
     accuracies = {"vit_acc": 0.7, "mae_linear_acc": 0.4, "mae_finetune_acc": 0.75}
     torch.save({"output": {**{k: v if len(v) > 1 else v[0] for k, v in outputs.items()}, **accuracies}}, saved)
-    files = {name: notebook_bytes(solved(Path(name).stem)) for part in HOMEWORK.parts for name in part.notebooks}
+    files = {
+        name: notebook_bytes(solved(part.sources, Path(name).stem))
+        for part in HOMEWORK.parts
+        for name in part.notebooks
+    }
     files |= {name: source.encode() for name, source in solved_modules().items()}
     return {**files, "autograder.pt": saved.getvalue()}
 
@@ -171,7 +175,7 @@ class Builder:
             files |= case.changes.files_of(case.part)
             files |= {name: text.encode() for name, text in case.changes.files.items()}
         elif bodies or before or after:
-            notebook = _template() if alone else solved(_NOTEBOOK)
+            notebook = _template() if alone else solved(VISION.sources, _NOTEBOOK)
             for function, body in bodies.items():
                 notebook = edit_notebook(notebook, dict([body_edit(notebook, function, self._filled(body))]))
             notebook = edit_notebook(notebook, {})

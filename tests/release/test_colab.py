@@ -106,14 +106,14 @@ def packed(folder: Path) -> dict[str, bytes]:
 def test_first_cell_names_what_is_missing(folder: Path, name: str) -> None:
     """In JupyterLab or VS Code the folder stays the notebook's own; with all files there nothing is missing."""
     printed = open_folder(name)
-    assert f"The homework's folder is {folder}." in printed
+    assert f"Put them into {folder}, then run this cell again." in printed
     missing = printed.partition("Not there yet: ")[2].partition(". Put them")[0].split(", ")
 
     for file in missing:
         (folder / file).write_text("")
 
     assert {"self_check.py", "utils.py"} & set(missing)
-    assert "Not there yet" not in open_folder(name)
+    assert open_folder(name) == "All files that this notebook needs are there.\n"
 
 
 def test_what_a_notebook_imports_is_asked_for(folder: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_notebook_that_was_not_saved_is_told(folder: Path) -> None:
     (folder / "MAE_student.ipynb").write_text(json.dumps(RAN))
     printed = pack(folder)
     assert "was not saved" not in printed
-    assert f"It lies at {folder / 'hw4_submission.zip'}." in printed
+    assert "hw4_submission.zip lies beside this notebook." in printed
 
 
 def test_colab_starts_the_vision_notebook_with_a_gpu() -> None:

@@ -36,7 +36,7 @@ def test_without_cifar10_digits_stand_in(monkeypatch: pytest.MonkeyPatch, gpu: b
         "GRADER_STAND_IN_IMAGES": "640",
     }
     code = code_of(run.notebook)
-    for name in ("vit_epochs = 4", "mae_epochs = 30", "linear_epochs = 8", "finetune_epochs = 4", "batch_size = 16"):
+    for name in ("vit_epochs = 4", "mae_epochs = 60", "linear_epochs = 8", "finetune_epochs = 4", "batch_size = 16"):
         assert f"{name}  #" in code
 
 

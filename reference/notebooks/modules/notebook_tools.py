@@ -71,9 +71,10 @@ def open_folder(drive_folder, needed):
         print(f"Choose these files to upload: {', '.join(missing)}")
         files.upload()
         missing = [name for name in needed if not Path(name).is_file()]
-    print(f"The homework's folder is {os.getcwd()}.")
     if missing:
-        print(f"Not there yet: {', '.join(missing)}. Put them into this folder, then run this cell again.")
+        print(f"Not there yet: {', '.join(missing)}. Put them into {os.getcwd()}, then run this cell again.")
+    else:
+        print("All files that this notebook needs are there.")
 
 
 def choose_device():
@@ -175,10 +176,10 @@ def was_saved_after_running(data):
 
 
 def offer_download(path):
-    """Offer a file for download on Colab; elsewhere say where it lies."""
+    """Offer a file for download on Colab; elsewhere say that it is there."""
     try:
         from google.colab import files
     except ImportError:
-        print(f"It lies at {path.resolve()}.")
+        print(f"{path.name} lies beside this notebook.")
     else:
         files.download(os.fspath(path))

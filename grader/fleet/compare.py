@@ -196,6 +196,9 @@ def compare_gradings(old: Mapping[str, Graded], new: Mapping[str, Graded]) -> Co
             continue
         moves.append(after["score"] - before["score"])
         before_all += before["score"]
+        if (given := _given(after)) != _given(before):
+            why = f"given by the staff: {given['reason']}" if given else "no longer given by the staff"
+            changes.append(Change(name, new[name].who, "", "all questions", before["score"], after["score"], why))
         hidden.update(dict.fromkeys(_now_hidden(before["tests"], after["tests"])))
         changes += _changes(name, new[name].who, before["tests"], after["tests"])
     return Comparison(
@@ -252,10 +255,17 @@ def _why(first: Mapping[str, Any] | None, second: Mapping[str, Any] | None) -> s
         reasons.append(f"the rubric gives {second['max_score']:g} points, was {first['max_score']:g}")
     if _verdict(first) != _verdict(second):
         reasons.append(f"{_verdict(first)} → {_verdict(second)}")
+    if (given := _given(second)) != _given(first):
+        reasons.append(f"given by the staff: {given['reason']}" if given else "no longer given by the staff")
     lent = [", ".join(test["extra_data"].get("lent", ())) for test in (first, second)]
     if lent[0] != lent[1]:
         reasons.append(f"lent: {lent[1] or 'nothing'}, was {lent[0] or 'nothing'}")
     return "; ".join(reasons) or "another part of the points"
+
+
+def _given(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what staff gave for a question, or for a whole submission, in place of the grader's points."""
+    return (results.get("extra_data") or {}).get("override")
 
 
 def _check(test: Mapping[str, Any]) -> str:

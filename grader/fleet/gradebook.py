@@ -70,16 +70,33 @@ def filled(
 
 
 def _column_of(header: Sequence[str], assignment: str) -> int | None:
-    """Return the assignment's column, if exactly one has its title."""
-    titles = {index: match["title"] for index, name in enumerate(header) if (match := _WITH_NUMBER.fullmatch(name))}
-    found = [index for index, title in titles.items() if _bare(title) == _bare(assignment)]
-    return found[0] if len(found) == 1 else None
+    """
+    Return the assignment's column: the one with its title, or else whose title is a part of it or has it as a part.
+
+    Canvas says "Homework 9" where a rubric says "EECS 182 Homework 9". Where two columns fit alike, none is taken.
+    """
+    columns = {index: match["title"] for index, name in enumerate(header) if (match := _WITH_NUMBER.fullmatch(name))}
+    titles, wanted = {index: _words(title) for index, title in columns.items()}, _words(assignment)
+    for fits in (
+        [index for index, words in titles.items() if words == wanted],
+        [index for index, words in titles.items() if _is_part(words, wanted)],
+        [index for index, words in titles.items() if _is_part(wanted, words)],
+    ):
+        if fits:
+            return fits[0] if len(fits) == 1 else None
+    return None
 
 
-def _bare(title: str) -> str:
-    """Return a title as people mean it: HW9, hw 9 and Homework 09 are one."""
-    letters = re.sub(r"[^a-z0-9]+", "", title.lower().replace("homework", "hw"))
-    return re.sub(r"(?<!\d)0+(?=\d)", "", letters)
+def _words(title: str) -> list[str]:
+    """Return a title's words and numbers as people mean them: HW9, hw 9 and Homework 09 are one."""
+    words = re.findall(r"[^\W\d_]+|\d+", title.lower())
+    return ["hw" if word == "homework" else word.lstrip("0") or word for word in words]
+
+
+def _is_part(few: Sequence[str], many: Sequence[str]) -> bool:
+    """Whether a title stands within another one; one word alone, such as a course's number, says too little."""
+    starts = range(len(many) - len(few) + 1)
+    return len(few) > 1 and any(list(many[start : start + len(few)]) == list(few) for start in starts)
 
 
 def _by_id(people: Iterable[Student]) -> dict[tuple[str, str], Student]:

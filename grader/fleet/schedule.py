@@ -17,6 +17,7 @@ from grader.fleet.digests import combined, content_digest, grader_digest, rubric
 from grader.fleet.export import Entry, read_export, roster_in
 from grader.fleet.find import find_entry
 from grader.fleet.nursery import Job
+from grader.fleet.overrides import OVERRIDES_FILE, overridden, read_overrides, require_people
 from grader.fleet.pool import Ended, grade_locally
 from grader.fleet.record import FORMAT, GRADED, INFRASTRUCTURE, NOT_HANDED_IN, Record, Records, ungraded, write_whole
 from grader.fleet.roster import ROSTER_FILE, Student
@@ -118,8 +119,10 @@ def grade_class(settings: ClassSettings, pool: Pool | None = None) -> GradedClas
             record says so instead.
     """
     with _alone_in(settings.out):
+        decided = read_overrides(settings.out / OVERRIDES_FILE)
         with unpacker() as unpack:
             entries = read_export(settings.export, settings.out / "unpacked", unpack, roster=settings.roster)
+        require_people(decided, entries)
         _keep_roster(settings)
         _close_to_others(settings.export)
         plan = _Plan(settings, load_rubric(settings.rubric_file))
@@ -291,10 +294,10 @@ def _digest_of(entry: Entry) -> tuple[str, str]:
 
 def load_class(out: Path) -> GradedClass:
     """
-    Read what `grade_class` left in a folder.
+    Read what `grade_class` left in a folder, with what staff decided in its overrides.yaml.
 
     Raises:
-        StaffError: it is not such a folder, or a record is missing.
+        StaffError: it is not such a folder, a record is missing, or what staff decided cannot be applied.
     """
     try:
         index = json.loads((out / INDEX).read_bytes())
@@ -312,13 +315,15 @@ def load_class(out: Path) -> GradedClass:
         ) from None
     records = Records(out / "records")
     found = {key: records.read(key) for key in dict.fromkeys(keys)}
-    graded = tuple(
-        Graded(entry, record) for entry, key in zip(entries, keys, strict=True) if (record := found[key]) is not None
-    )
-    if len(graded) < len(entries):
+    records_of = [
+        (entry, record) for entry, key in zip(entries, keys, strict=True) if (record := found[key]) is not None
+    ]
+    if len(records_of) < len(entries):
         lost = sum(record is None for record in found.values())
         records_are = "1 record is" if lost == 1 else f"{lost} records are"
         raise StaffError(happened=f"{records_are} missing in {out / 'records'} or damaged.", try_next=_AGAIN)
+    decided = overridden(records_of, read_overrides(out / OVERRIDES_FILE))
+    graded = tuple(Graded(entry, record) for entry, record in decided)
     return GradedClass(graded=graded, due_at=str(index.get("due_at", "")), **about)
 
 

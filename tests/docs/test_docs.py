@@ -213,8 +213,8 @@ def test_the_first_upload_works_as_it_is_written(tmp_path: Path) -> None:
     shutil.copy(platform / "source" / "run_autograder", platform)
     graded = _run_bash("./run_autograder", platform)
 
-    assert "81 / 100" in said
-    assert "81 / 100" in graded
+    assert "82 / 100" in said
+    assert "82 / 100" in graded
     assert (platform / "results" / "results.json").exists()
     assert {path.name for path in (copy / "results").iterdir()} >= {"preview.student.html", "preview.staff.html"}
 

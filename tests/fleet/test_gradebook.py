@@ -37,13 +37,13 @@ def test_only_the_assignments_own_column_is_filled() -> None:
     assert book.left_out == (STRANGER,)
 
 
-@pytest.mark.parametrize("title", ["hw 9", "HW9", "Homework 09"])
+@pytest.mark.parametrize("title", ["hw 9", "HW9", "Homework 09", "EECS 182 Homework 9"])
 def test_a_title_is_known_however_it_is_written(title: str) -> None:
     """Staff and Canvas rarely write it alike."""
     assert not filled(ROWS, {ADA: 1.0}, assignment=title, possible=100.0).is_new
 
 
-@pytest.mark.parametrize("title", ["Homework 7", "Homework 99", "Final"])
+@pytest.mark.parametrize("title", ["Homework 7", "Homework 99", "Final", "EECS 182 Homework 19", "9"])
 def test_an_assignment_that_canvas_does_not_know_is_a_new_column(title: str) -> None:
     """It comes with its points possible, and changes no other assignment's."""
     book = filled(ROWS, {ADA: 1.0}, assignment=title, possible=100.0)
@@ -51,6 +51,17 @@ def test_an_assignment_that_canvas_does_not_know_is_a_new_column(title: str) -> 
     assert book.is_new
     assert [row[-1] for row in book.rows] == [title, 100.0, 1.0, "", ""]
     assert [row[:5] for row in book.rows] == [row[:5] for row in ROWS]
+
+
+def test_the_nearest_title_is_taken() -> None:
+    """One that is equal before one that is a part, and one that is a part before a longer one."""
+    header = ["Student", "ID", "Homework 9 written (1)", "Homework 9 (2)", "182 (3)"]
+
+    for title in ("Homework 9", "EECS 182 Homework 9"):
+        book = filled([header, ["Ada", "17", "", "", ""]], {ADA: 1.0}, assignment=title, possible=1.0)
+        assert book.rows[1] == ["Ada", "17", "", 1.0, ""]
+    only = [["Student", "ID", "Homework 9: autoencoders (1)"], ["Ada", "17", ""]]
+    assert filled(only, {ADA: 1.0}, assignment="Homework 9", possible=1.0).rows[1][2] == 1.0
 
 
 def test_of_two_columns_with_one_title_none_is_filled() -> None:

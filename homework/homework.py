@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grader.pipeline.homework import Answers, CodeGroup, Homework, Part
+from grader.pipeline.homework import Answers, CodeGroup, Homework, Part, SavedFile
 from homework.contract import CONTRACT, COPYPASTE, METALEARNING, VISION
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ HOMEWORK = Homework(
     given=("index_sequence", "Transformer"),
     given_in="MAE_student.ipynb",
     saved={
-        "autograder": "Saved outputs",
-        "saved_model": "Saved model",
-        **{f"classifier-{number}": "Another saved model" for number in range(1, 5)},
+        "autograder": SavedFile("Saved outputs", "autograder.pt", ("autograd", "grader")),
+        "saved_model": SavedFile("Saved model", "mae_pretrained.pt", ("pretrain", "mae", "autoencoder")),
+        **{f"classifier-{number}": SavedFile("Another saved model") for number in range(1, 5)},
     },
     data_set="cifar10",
     public_vectors=("public_vectors.pt", "public_vectors_metalearning.pt"),

@@ -21,6 +21,7 @@ from grader.audit.rewrite import Change, Rules, prepare
 from grader.audit.saved import SavedCell, read_saved
 from grader.intake.caps import DEFAULT_CAPS
 from grader.intake.choose import choose_tensors
+from grader.intake.handed_out import HandedOut
 from grader.intake.holdings import Held
 from grader.intake.kinds import Kind
 from grader.intake.report import Note
@@ -63,8 +64,9 @@ def plan_notebook(name: str, data: bytes, rules: Rules, *, other_images: bool) -
 def plan(request: wire.Message, _: socket.socket) -> wire.Message:
     """Answer with everything that executing needs."""
     files = {path: request.arrays[str(index)].data for index, path in enumerate(request.meta["paths"])}
+    handed_out = HandedOut(**request.meta["handed_out"])
     notes: list[Note] = []
-    contents, _unread = contents_of(files, notes, DEFAULT_CAPS)
+    contents, _unread = contents_of(files, handed_out, notes, DEFAULT_CAPS)
     rules = Rules(**request.meta["rules"])
     arrays: wire.Arrays = {}
     notebooks: list[dict[str, object]] = []
@@ -77,7 +79,7 @@ def plan(request: wire.Message, _: socket.socket) -> wire.Message:
         notebooks.append({"name": _name(path), "cells": len(cells)})
     beside = _beside(contents)
     arrays.update({f"file/{index}": _bytes(data) for index, data in enumerate(beside.values())})
-    role, _used = choose_tensors(distinct_saved(contents), notes)
+    role, _used = choose_tensors(distinct_saved(contents), handed_out, notes)
     if "autograder" in role:
         arrays["autograder"] = _bytes(contents[role["autograder"]].data)
     meta = {"notebooks": notebooks, "files": list(beside), "notes": [note.text[:500] for note in notes[:20]]}

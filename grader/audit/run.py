@@ -190,8 +190,10 @@ class _Auditor:
         self._files: dict[str, Array] = {}
 
     def audit(self, path: Path, began: float) -> Audit:
-        collected = collect(path)
+        handed_out = self._settings.homework.files
+        collected = collect(path, handed_out=handed_out)
         meta = {"paths": list(collected.files), "rules": self._rules, "other_images": self._settings.other_images}
+        meta["handed_out"] = handed_out.as_json()
         arrays = {str(index): data for index, data in enumerate(collected.files.values())}
         outcome = self._reading.run("plan", Message("plan", meta, arrays), limits=_READING, caps=_PLAN_CAPS)
         if outcome.message is None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from grader.intake.collect import collect
+from grader.intake.handed_out import HandedOut
 from grader.pipeline.homework import Homework
 from grader.rubric import Rubric
 
@@ -35,7 +36,7 @@ _NO_GRADE_DEPENDS_ON = frozenset(
 _SUFFIXES = frozenset({".py", ".json"})
 
 
-def content_digest(folder: Path) -> str:
+def content_digest(folder: Path, handed_out: HandedOut) -> str:
     """
     Return a digest of everything in a folder that grading looks at: names, bytes, and what was left out and why.
 
@@ -45,7 +46,7 @@ def content_digest(folder: Path) -> str:
     Raises:
         StaffError: there is no such folder, or it may not be read.
     """
-    collected = collect(folder)
+    collected = collect(folder, handed_out=handed_out)
     digest = hashlib.sha256(b"submission 1")
     for name, data in collected.files.items():
         _feed(digest, name.encode())

@@ -113,7 +113,7 @@ def relayed_verdict(homework: Homework, submission: Path, rubric: Rubric, *, fol
     """
     if not (folder / _PUBLIC_KEY).exists():
         return Relayed()
-    content = content_digest(submission)
+    content = content_digest(submission, homework.files)
     file = folder / f"{content}.verdict"
     if not file.exists():
         return Relayed()

@@ -22,6 +22,7 @@ from grader.fleet.pool import Ended, grade_locally
 from grader.fleet.record import FORMAT, GRADED, INFRASTRUCTURE, NOT_HANDED_IN, Record, Records, ungraded, write_whole
 from grader.fleet.roster import ROSTER_FILE, Student
 from grader.fleet.unpack import unpacker
+from grader.intake.handed_out import HandedOut
 from grader.pipeline.homework import Homework
 from grader.pipeline.run import SECRET_FILE
 from grader.rubric import Rubric, load_rubric
@@ -163,7 +164,7 @@ class _Plan:
         """Return what is to be graded, equal submissions once, and write the records of what cannot be."""
         todo = []
         for entry in entries:
-            content, problem = _digest_of(entry)
+            content, problem = _digest_of(entry, self.settings.homework.files)
             key = self._key(content, problem)
             self.of_entry[entry.id] = key
             if key in self.keys:
@@ -184,7 +185,7 @@ class _Plan:
     def again(self, entries: Sequence[Entry]) -> list[Job]:
         """Return what is to be graded although it is; a grade counts until there is another one."""
         for entry in entries:
-            content, problem = _digest_of(entry)
+            content, problem = _digest_of(entry, self.settings.homework.files)
             key = self._key(content, problem)
             known = self.records.read(key)
             if known is not None and known.status == GRADED:
@@ -282,12 +283,12 @@ def _index_line(entry: Entry, key: str) -> dict[str, Any]:
     }
 
 
-def _digest_of(entry: Entry) -> tuple[str, str]:
+def _digest_of(entry: Entry, handed_out: HandedOut) -> tuple[str, str]:
     """Return the digest of an entry's files, and why there is none."""
     if entry.folder is None:
         return "", entry.problem
     try:
-        return content_digest(entry.folder), ""
+        return content_digest(entry.folder, handed_out), ""
     except StaffError as error:
         return "", error.happened
 

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from grader.archives import SPECIAL, normal_path, path_problem
 from grader.errors import StaffError
 from grader.intake.caps import ARCHIVE_SUFFIX, DEFAULT_CAPS, MIB, Caps, is_junk
-from grader.intake.choose import handed_out, likelihood
+from grader.intake.choose import likelihood
+from grader.intake.handed_out import HandedOut
 from grader.intake.holdings import Places, Rank, bare_stem, without_covered_checkpoints
 from grader.intake.kinds import HEAD_BYTES, READ, Kind, kind_by_name, kind_of
 from grader.intake.names import quoted
@@ -29,7 +30,7 @@ Bytes = npt.NDArray[np.uint8]
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _ZIP_MAGIC = b"PK"
-_STEMS = frozenset(map(bare_stem, handed_out()))
+_NOTHING = HandedOut()
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,17 @@ class _Found:
     kind: Kind | None
 
 
-def collect(path: Path, caps: Caps = DEFAULT_CAPS) -> Collected:
+def collect(path: Path, caps: Caps = DEFAULT_CAPS, *, handed_out: HandedOut = _NOTHING) -> Collected:
     """
     Gather the files of a submission, which is an archive, a single notebook or a folder of loose files and archives.
 
     Links are not followed, only regular files are opened, nothing is parsed. Where the files are too many or
     too large together, the likeliest come first: what was handed out, then other code, saved files, archives.
+
+    Args:
+        path: the archive, notebook or folder.
+        caps: how much is taken.
+        handed_out: what is looked for first, whatever kind of file has its name.
 
     Raises:
         StaffError: there is nothing at `path`, or it may not be read: the caller named the wrong place.
@@ -72,11 +78,11 @@ def collect(path: Path, caps: Caps = DEFAULT_CAPS) -> Collected:
         is_folder = stat.S_ISDIR(os.stat(path).st_mode)
     except OSError as error:
         raise _unreadable(path, error) from error
-    found = _known(_walk(path, caps, notes), caps, notes) if is_folder else [_single(path)]
-    places = Places([item.name for item in found], handed_out())
+    found = _known(_walk(path, handed_out, caps, notes), handed_out, caps, notes) if is_folder else [_single(path)]
+    places = Places([item.name for item in found], handed_out.names)
     files: dict[str, Bytes] = {}
     total = 0
-    for item in sorted(found, key=lambda each: _likelihood(each, places)):
+    for item in sorted(found, key=lambda each: _likelihood(each, places, handed_out)):
         reason = _too_much(item, total, caps)
         data = None if reason else _map(item, notes)
         if reason:
@@ -136,7 +142,7 @@ def _single(path: Path) -> _Found:
     )
 
 
-def _walk(root: Path, caps: Caps, notes: list[Note]) -> Iterator[_Found]:
+def _walk(root: Path, handed_out: HandedOut, caps: Caps, notes: list[Note]) -> Iterator[_Found]:
     """Yield the regular files below `root` that may be of interest, in a stable order, breadth first."""
     entries = 0
     folders = [(os.fspath(root), "")]
@@ -157,7 +163,7 @@ def _walk(root: Path, caps: Caps, notes: list[Note]) -> Iterator[_Found]:
                 notes.append(Note("left-out", f"{quoted(name)} {problem}"))
             elif entry.is_dir(follow_symlinks=False):
                 folders.append((entry.path, name + "/"))
-            elif kind is Kind.OTHER and bare_stem(name) not in _STEMS:
+            elif kind is Kind.OTHER and bare_stem(name) not in handed_out.stems:
                 continue
             elif entry.is_file(follow_symlinks=False):
                 yield _Found(entry.path, name, entry.stat(follow_symlinks=False).st_size, kind)
@@ -165,7 +171,7 @@ def _walk(root: Path, caps: Caps, notes: list[Note]) -> Iterator[_Found]:
                 notes.append(Note("left-out", f"{quoted(name)} {SPECIAL}"))
 
 
-def _known(found: Iterator[_Found], caps: Caps, notes: list[Note]) -> list[_Found]:
+def _known(found: Iterator[_Found], handed_out: HandedOut, caps: Caps, notes: list[Note]) -> list[_Found]:
     """Return files with what they are, without those that are of no interest."""
     named: dict[str, _Found] = {}
     for item in found:
@@ -173,13 +179,13 @@ def _known(found: Iterator[_Found], caps: Caps, notes: list[Note]) -> list[_Foun
             named[item.name] = item
     kept = [named[name] for name in without_covered_checkpoints(named)]
     unknown = [item for item in kept if item.kind is None]
-    unknown.sort(key=lambda item: (bare_stem(item.name) not in _STEMS, item.name.count("/"), item.name))
+    unknown.sort(key=lambda item: (bare_stem(item.name) not in handed_out.stems, item.name.count("/"), item.name))
     if len(unknown) > caps.looks:
         text = f"{len(unknown) - caps.looks} files whose names do not say what they are were not looked at."
         notes.append(Note("left-out", text))
     looked = [replace(item, kind=kind_of(item.name, _head(item))) for item in unknown[: caps.looks]]
     return [item for item in kept if item.kind is not None] + [
-        item for item in looked if item.kind is not Kind.OTHER or bare_stem(item.name) in _STEMS
+        item for item in looked if item.kind is not Kind.OTHER or bare_stem(item.name) in handed_out.stems
     ]
 
 
@@ -192,8 +198,8 @@ def _head(item: _Found) -> bytes:
         return b""
 
 
-def _likelihood(item: _Found, places: Places) -> Rank:
-    return likelihood(item.name, item.kind, places.rank(item.name), item.size)
+def _likelihood(item: _Found, places: Places, handed_out: HandedOut) -> Rank:
+    return likelihood(item.name, item.kind, places.rank(item.name), item.size, handed_out)
 
 
 def _too_much(item: _Found, total: int, caps: Caps) -> str:

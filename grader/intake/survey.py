@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from grader.intake.caps import DEFAULT_CAPS, Caps
-from grader.intake.choose import choose_tensors, handed_out, likelihood
+from grader.intake.choose import choose_tensors, likelihood
 from grader.intake.documents import Document, read_documents
 from grader.intake.duplicates import one_for_each_place
+from grader.intake.handed_out import HandedOut
 from grader.intake.holdings import Held, Places, Rank, bare_stem
 from grader.intake.kinds import HEAD_BYTES, READ, Kind, kind_of
 from grader.intake.modules import importable
@@ -33,30 +34,27 @@ Bytes = npt.NDArray[np.uint8]
 Names = Mapping[str, Sequence[str]]
 
 
-def ask(files: Mapping[str, Bytes], wanted: Names, templates: Names, *, prefer: str = "") -> Message:
+def ask(files: Mapping[str, Bytes], wanted: Names, handed_out: HandedOut, *, prefer: str = "") -> Message:
     """
     Return the question that `answer` answers: the files' bytes, the wanted names of each part, the files that are
-    handed out for it, and the one of several rivals to take first (trusted side).
+    handed out, and the one of several rivals to take first (trusted side).
     """
-    meta = {"paths": list(files), "wanted": _as_lists(wanted), "templates": _as_lists(templates), "prefer": prefer}
+    names = {part: list(each) for part, each in wanted.items()}
+    meta = {"paths": list(files), "wanted": names, "handed_out": handed_out.as_json(), "prefer": prefer}
     return Message("files", meta, {str(index): data for index, data in enumerate(files.values())})
-
-
-def _as_lists(names: Names) -> dict[str, list[str]]:
-    return {part: list(each) for part, each in names.items()}
 
 
 def answer(message: Message) -> Message:
     """Return the survey of the files in a message from `ask` (worker side)."""
     files = {path: message.arrays[str(index)].data for index, path in enumerate(message.meta["paths"])}
     meta = message.meta
-    return survey(files, meta["wanted"], meta["templates"], prefer=meta["prefer"])
+    return survey(files, meta["wanted"], HandedOut(**meta["handed_out"]), prefer=meta["prefer"])
 
 
 def survey(
     files: Mapping[str, bytes | memoryview],
     wanted: Names,
-    templates: Names,
+    handed_out: HandedOut,
     *,
     caps: Caps = DEFAULT_CAPS,
     prefer: str = "",
@@ -68,8 +66,8 @@ def survey(
 
     Args:
         files: path inside the submission -> content; archives among them are unpacked.
-        wanted: part -> names; "MaskedAutoEncoder.forward_encoder" asks for an attribute of a class.
-        templates: part -> names of the files handed out, which break ties.
+        wanted: part -> names; "Model.encode" asks for an attribute of a class.
+        handed_out: what was handed out or is asked for.
         caps: how much of archives is taken.
         prefer: the path of a notebook that is taken, with its folder, before others that are as likely.
 
@@ -77,18 +75,18 @@ def survey(
         A message for `report.read_survey`.
     """
     notes: list[Note] = []
-    contents, unread = contents_of(files, notes, caps, prefer=prefer)
+    contents, unread = contents_of(files, handed_out, notes, caps, prefer=prefer)
     read = read_documents([held for held in contents.values() if held.kind in _CODE], notes)
-    tensors, used = choose_tensors(distinct_saved(contents), notes)
-    documents = one_for_each_place(read, wanted, handed_out(templates), notes)
-    say_what_was_not_read(unread, contents.values(), handed_out(templates), notes)
+    tensors, used = choose_tensors(distinct_saved(contents), handed_out, notes)
+    documents = one_for_each_place(read, wanted, handed_out.names, notes)
+    say_what_was_not_read(unread, contents.values(), handed_out.names, notes)
     parts = {}
     for part, names in wanted.items():
         parts[part], part_used = survey_part(
             part,
             names,
-            _open_to(part, documents, templates),
-            templates.get(part, ()),
+            _open_to(part, documents, handed_out),
+            handed_out.code.get(part, ()),
             notes,
             characters=MAX_CODE_CHARACTERS // len(wanted),
         )
@@ -109,15 +107,15 @@ def survey(
     return Message("survey", meta, arrays)
 
 
-def _open_to(part: str, documents: Sequence[Document], templates: Mapping[str, Sequence[str]]) -> list[Document]:
+def _open_to(part: str, documents: Sequence[Document], handed_out: HandedOut) -> list[Document]:
     """
     Return the documents that may answer a part: not the modules that were handed out for another one.
 
-    The two classification modules define the same names. Where one of them is not written yet, the other would
-    answer for it.
+    Modules of two parts may define the same names. Where one of them is not written yet, the other would answer for
+    it.
     """
-    own = {bare_stem(name) for name in templates.get(part, ())}
-    others = {bare_stem(name) for names in templates.values() for name in names} - own
+    own = {bare_stem(name) for name in handed_out.code.get(part, ())}
+    others = {bare_stem(name) for names in handed_out.code.values() for name in names} - own
     return [document for document in documents if not (document.is_module and bare_stem(document.path) in others)]
 
 
@@ -125,7 +123,12 @@ _CODE = (Kind.NOTEBOOK, Kind.MODULE)
 
 
 def contents_of(
-    files: Mapping[str, bytes | memoryview], notes: list[Note], caps: Caps, *, prefer: str = ""
+    files: Mapping[str, bytes | memoryview],
+    handed_out: HandedOut,
+    notes: list[Note],
+    caps: Caps,
+    *,
+    prefer: str = "",
 ) -> tuple[dict[str, Held], dict[str, Kind]]:
     """
     Return loose files and those out of archives by path, those to take first; and what is there and is not read.
@@ -133,18 +136,18 @@ def contents_of(
     folder = prefer.rpartition("/")[0] + "/"
     kinds = {path: kind_of(path, bytes(data[:HEAD_BYTES])) for path, data in files.items()}
     archives = {path: files[path] for path in sorted(files) if kinds[path] is Kind.ARCHIVE}
-    unpacked = unpack(archives, caps=caps)
+    unpacked = unpack(archives, handed_out, caps=caps)
     notes += unpacked.notes
     loose = [Held(path, files[path], kind) for path, kind in kinds.items() if kind in READ and path not in archives]
     unread = {path: kind for path, kind in kinds.items() if kind not in READ} | unpacked.unread
     every = _by_short_paths(loose, unpacked.files, unpacked.opened)
-    places = Places([held.path for held in every], handed_out())
+    places = Places([held.path for held in every], handed_out.names)
 
     ranked = [replace(held, rank=places.rank(held.path, nesting=held.nesting)) for held in every]
 
     def order(held: Held) -> Rank:
         is_preferred = held.path == prefer or held.path.startswith(folder)
-        return likelihood(held.path, held.kind, (*held.rank, not is_preferred), len(held.data))
+        return likelihood(held.path, held.kind, (*held.rank, not is_preferred), len(held.data), handed_out)
 
     return {held.path: held for held in sorted(ranked, key=order)}, unread
 

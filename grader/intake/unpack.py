@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from grader.archives import Archive, Member, Refused, in_memory, open_archive
 from grader.intake.caps import DEFAULT_CAPS, MIB, Caps, is_junk
-from grader.intake.choose import handed_out, likelihood
+from grader.intake.choose import likelihood
+from grader.intake.handed_out import HandedOut
 from grader.intake.holdings import Held, Places, Rank, bare_stem, without_covered_checkpoints
 from grader.intake.kinds import HEAD_BYTES, READ, Kind, kind_by_name, kind_of
 from grader.intake.names import quoted
@@ -55,15 +56,16 @@ class _Candidate:
     kind: Kind | None
 
 
-def unpack(archives: Mapping[str, bytes | memoryview], *, caps: Caps = DEFAULT_CAPS) -> Unpacked:
+def unpack(archives: Mapping[str, bytes | memoryview], handed_out: HandedOut, *, caps: Caps = DEFAULT_CAPS) -> Unpacked:
     """
     Return the notebooks, modules and saved files inside archives, and inside archives within them.
 
     Args:
         archives: path -> content.
+        handed_out: what is looked for first.
         caps: how much to take, of all archives together.
     """
-    unpacking = _Unpacking(caps)
+    unpacking = _Unpacking(handed_out, caps)
     waiting: Mapping[str, bytes | memoryview] = archives
     for nesting in range(1, caps.nesting + 1):
         waiting = unpacking.take_level(waiting, nesting)
@@ -74,8 +76,8 @@ def unpack(archives: Mapping[str, bytes | memoryview], *, caps: Caps = DEFAULT_C
 
 
 class _Unpacking:
-    def __init__(self, caps: Caps) -> None:
-        self._caps = caps
+    def __init__(self, handed_out: HandedOut, caps: Caps) -> None:
+        self._handed_out, self._caps = handed_out, caps
         self.into = Unpacked()
 
     def note(self, kind: str, path: str, text: str) -> None:
@@ -133,7 +135,7 @@ class _Unpacking:
             if member.problem:
                 if kind in READ:
                     problems[member.problem].append(path)
-            elif kind is not Kind.OTHER or bare_stem(path) in _STEMS:
+            elif kind is not Kind.OTHER or bare_stem(path) in self._handed_out.stems:
                 whole = f"{archive_path}/{path}"
                 if whole not in found or member.name == path:
                     found[whole] = _Candidate(archive_path, member, whole, kind)
@@ -147,7 +149,10 @@ class _Unpacking:
 
     def _looked_at(self, unknown: Sequence[_Candidate], opened: Mapping[str, Archive]) -> list[_Candidate]:
         """Find out by their first bytes what files are whose names do not say it."""
-        places = sorted(unknown, key=lambda each: (bare_stem(each.path) not in _STEMS, each.path.count("/"), each.path))
+        places = sorted(
+            unknown,
+            key=lambda each: (bare_stem(each.path) not in self._handed_out.stems, each.path.count("/"), each.path),
+        )
         looked = places[: self._caps.looks - self.into.looks]
         self.into.looks += len(looked)
         if len(looked) < len(places):
@@ -158,13 +163,13 @@ class _Unpacking:
             kind = kind_of(candidate.path, head)
             if kind in READ:
                 found.append(_Candidate(candidate.archive, candidate.member, candidate.path, kind))
-            elif kind is not Kind.OTHER or bare_stem(candidate.path) in _STEMS:
+            elif kind is not Kind.OTHER or bare_stem(candidate.path) in self._handed_out.stems:
                 self.into.unread[candidate.path] = kind
         return found
 
     def _affordable(self, candidates: Sequence[_Candidate]) -> list[_Candidate]:
         """Return what fits under the caps, the likeliest first, and leave a note about each other one."""
-        places = Places([candidate.path for candidate in candidates], handed_out())
+        places = Places([candidate.path for candidate in candidates], self._handed_out.names)
         taken: list[_Candidate] = []
         reasons: dict[str, list[str]] = defaultdict(list)
         for candidate in sorted(candidates, key=lambda each: self._likelihood(each, places)):
@@ -182,7 +187,7 @@ class _Unpacking:
 
     def _likelihood(self, candidate: _Candidate, places: Places) -> Rank:
         size = candidate.member.size
-        return likelihood(candidate.path, candidate.kind, places.rank(candidate.path), size)
+        return likelihood(candidate.path, candidate.kind, places.rank(candidate.path), size, self._handed_out)
 
     def _too_much(self, candidate: _Candidate, taken: int) -> str:
         caps, size = self._caps, candidate.member.size
@@ -232,6 +237,3 @@ def _joined(chunks: Iterable[bytes], size: int, most: int | None) -> bytes:
 def first_of(paths: Sequence[str]) -> str:
     """Return the first of some paths, and how many more there are."""
     return quoted(paths[0]) + (f" (and {len(paths) - 1} more)" if len(paths) > 1 else "")
-
-
-_STEMS = frozenset(map(bare_stem, handed_out()))

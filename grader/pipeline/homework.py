@@ -7,6 +7,7 @@ after the zygote was forked off.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from grader.contract import Contract
 from grader.errors import StaffError
+from grader.intake.handed_out import HandedOut
 from grader.verdicts import Evidence
 
 if TYPE_CHECKING:
@@ -46,6 +48,22 @@ class CodeGroup:
     name: str
     title: str
     files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SavedFile:
+    """
+    A file that students' code saves and that is handed in.
+
+    Args:
+        title: for students.
+        file: its name; "" where any other one is meant.
+        hints: pieces of names by which it is known under another name.
+    """
+
+    title: str
+    file: str = ""
+    hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +144,7 @@ class Homework:
         templates: the folder of what is handed out.
         given: names that a handed-out notebook defines, there for a student whose own copy is lost.
         given_in: that notebook; "" where nothing is given.
-        saved: what intake calls the saved files that it takes -> titles for students.
+        saved: role of a saved file, one of `grader.intake.report.ROLES` -> the file.
         data_set: the folder beside the environments in which a site may keep the homework's data set.
         public_vectors: files in `templates` with inputs and right outputs that students check themselves against.
         judge_public: judges answers on those of a function that has cases; without it, outputs are compared.
@@ -145,7 +163,7 @@ class Homework:
     sources: tuple[Path, ...] = ()
     given: tuple[str, ...] = ()
     given_in: str = ""
-    saved: Mapping[str, str] = field(default_factory=dict)
+    saved: Mapping[str, SavedFile] = field(default_factory=dict)
     data_set: str = ""
     public_vectors: tuple[str, ...] = ()
     judge_public: Judge | None = None
@@ -173,12 +191,18 @@ class Homework:
     @property
     def titles(self) -> Mapping[str, str]:
         """What groups of code and saved files are called in a report."""
-        return {**{group.name: group.title for group in self.groups}, **self.saved}
+        return {
+            **{group.name: group.title for group in self.groups},
+            **{role: each.title for role, each in self.saved.items()},
+        }
 
-    @property
-    def files(self) -> Mapping[str, tuple[str, ...]]:
-        """The names of the files that are handed out for each group of code."""
-        return {group.name: group.files for group in self.groups}
+    @functools.cached_property
+    def files(self) -> HandedOut:
+        """The files that are handed out or asked for."""
+        code = {group.name: group.files for group in self.groups}
+        asked = {role: each for role, each in self.saved.items() if each.file}
+        names, hints = ({role: getattr(each, key) for role, each in asked.items()} for key in ("file", "hints"))
+        return HandedOut(code, names, hints, self.public_vectors)
 
     def group_of(self, file: str) -> CodeGroup:
         """

@@ -354,7 +354,7 @@ def survey(sandbox: Sandbox, path: Path, homework: Homework, wanted: Wanted, *, 
         SubmissionError: it cannot be read.
         StaffError: nor can what is handed out, so the fault is the grader's.
     """
-    collected = collect(path)
+    collected = collect(path, handed_out=homework.files)
     outcome = _survey_files(sandbox, collected.files, homework, wanted, prefer)
     if outcome.message is None:
         _require_sound_workers(sandbox, homework)
@@ -374,7 +374,7 @@ def _survey_files(
 
 def _require_sound_workers(sandbox: Sandbox, homework: Homework) -> None:
     """Have a worker read the homework's own template: where it cannot, no submission is to blame."""
-    template = collect(homework.templates / homework.parts[0].notebooks[0])
+    template = collect(homework.templates / homework.parts[0].notebooks[0], handed_out=homework.files)
     if _survey_files(sandbox, template.files, homework, {}).message is None:
         raise StaffError(
             happened="Workers cannot even read the homework's own template, so the submission was not judged.",

@@ -39,33 +39,33 @@ def test_folder_and_original_zip_agree(submission: Path, tmp_path: Path) -> None
     with unpacker() as unpack:
         unpack(packed, tmp_path / "unpacked")
 
-    assert content_digest(tmp_path / "unpacked") == content_digest(submission)
+    assert content_digest(tmp_path / "unpacked", HOMEWORK.files) == content_digest(submission, HOMEWORK.files)
 
 
 def test_clutter_does_not_count(submission: Path) -> None:
     """What grading does not look at changes nothing: caches, checkpoints, macOS, data sets, times."""
-    before = content_digest(submission)
+    before = content_digest(submission, HOMEWORK.files)
     for name in ("__MACOSX/._a.ipynb", ".ipynb_checkpoints/a.ipynb", "__pycache__/x.py", "data/batch.bin", ".DS_Store"):
         path = submission / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"clutter")
     (submission / "a.ipynb").touch()
 
-    assert content_digest(submission) == before
+    assert content_digest(submission, HOMEWORK.files) == before
 
 
 def test_everything_else_counts(submission: Path) -> None:
     """A byte, a name, a further file or a link in place of a file gives another digest."""
-    digests = {content_digest(submission)}
+    digests = {content_digest(submission, HOMEWORK.files)}
     (submission / "model.pt").write_bytes(bytes(99) + b"\1")
-    digests.add(content_digest(submission))
+    digests.add(content_digest(submission, HOMEWORK.files))
     (submission / "model.pt").rename(submission / "other.pt")
-    digests.add(content_digest(submission))
+    digests.add(content_digest(submission, HOMEWORK.files))
     (submission / "sub" / "more.py").write_text("")
-    digests.add(content_digest(submission))
+    digests.add(content_digest(submission, HOMEWORK.files))
     (submission / "a.ipynb").unlink()
     (submission / "a.ipynb").symlink_to("/etc/hostname")
-    digests.add(content_digest(submission))
+    digests.add(content_digest(submission, HOMEWORK.files))
 
     assert len(digests) == 5
 
@@ -76,7 +76,7 @@ def test_names_and_contents_cannot_be_exchanged(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / content[0]).write_text(content[1])
 
-    assert content_digest(tmp_path / "one") != content_digest(tmp_path / "two")
+    assert content_digest(tmp_path / "one", HOMEWORK.files) != content_digest(tmp_path / "two", HOMEWORK.files)
 
 
 def test_sources_that_decide_a_grade_count_and_others_do_not(tmp_path: Path) -> None:

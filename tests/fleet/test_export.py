@@ -14,6 +14,7 @@ from grader.errors import StaffError
 from grader.fleet.digests import content_digest
 from grader.fleet.export import read_export
 from grader.fleet.unpack import Taken, unpacker
+from homework.homework import HOMEWORK
 
 Unpack = Callable[[Path, Path], Taken]
 LIST = """\
@@ -55,7 +56,9 @@ def test_gradescopes_folder_and_zip_say_the_same(unpack: Unpack, tmp_path: Path)
         assert "no readable file" in entries["submission_2"].problem
         assert entries["../outside"].folder is None
         assert entries["submission_9"].students == ()
-        assert content_digest(entries["submission_1"].folder) == content_digest(folder / "submission_1")
+        assert content_digest(entries["submission_1"].folder, HOMEWORK.files) == content_digest(
+            folder / "submission_1", HOMEWORK.files
+        )
 
 
 def test_an_unpacking_that_was_cut_short_is_begun_again(unpack: Unpack, tmp_path: Path) -> None:
@@ -107,7 +110,11 @@ def test_a_folder_of_zips_is_a_class(unpack: Unpack, tmp_path: Path) -> None:
     assert list(entries) == ["ada_abara.zip", "bo.zip", "cy.zip", "dana", "ed.zip", "nothing from Nina"]
     assert entries["ada_abara.zip"].students[0].sid == "1"
     assert entries["nothing from Nina"].folder is None
-    digests = {name: content_digest(entry.folder) for name, entry in entries.items() if entry.folder is not None}
+    digests = {
+        name: content_digest(entry.folder, HOMEWORK.files)
+        for name, entry in entries.items()
+        if entry.folder is not None
+    }
     assert digests["ada_abara.zip"] == digests["bo.zip"] == digests["dana"]
     assert digests["cy.zip"] == digests["ed.zip"] != digests["bo.zip"]
     inside = entries["cy.zip"].folder

@@ -36,7 +36,7 @@ class Platform:
         self.submission = folder / "submission"
         self.submission.mkdir()
         (self.submission / "a.ipynb").write_text('{"cells": []}')
-        self.content = content_digest(self.submission)
+        self.content = content_digest(self.submission, HOMEWORK.files)
         self.graded = folder / "graded"
         self.key = folder / "verdicts.key"
         self.release = folder / "autograder"
@@ -119,7 +119,7 @@ def of_somebody_else(platform: Platform) -> None:
     """Another submission's verdict, rightly signed, under this one's name."""
     other = platform.verdict.read_bytes()
     (platform.submission / "a.ipynb").write_text("another work")
-    platform.content = content_digest(platform.submission)
+    platform.content = content_digest(platform.submission, HOMEWORK.files)
     platform.verdict.write_bytes(other)
 
 

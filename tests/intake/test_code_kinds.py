@@ -15,6 +15,7 @@ from grader.intake.survey import survey
 from grader.probes.ages import names_of_other_ages
 from grader.probes.student import Cell, Student, load
 from grader.probes.student import Code as Request
+from homework.homework import HOMEWORK
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def notebook_of(*cells: str | tuple[str, str]) -> bytes:
 def read(files: dict[str, bytes | str], *wanted: str) -> Intake:
     """Read a hand-in."""
     contents = {name: data.encode() if isinstance(data, str) else data for name, data in files.items()}
-    return read_survey(survey(contents, {"vision": list(wanted)}))
+    return read_survey(survey(contents, {"vision": list(wanted)}, HOMEWORK.files))
 
 
 def run(intake: Intake, *wanted: str) -> Student:

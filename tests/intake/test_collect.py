@@ -14,6 +14,7 @@ import pytest
 from grader.errors import StaffError
 from grader.intake.caps import DEFAULT_CAPS
 from grader.intake.collect import collect
+from homework.homework import HOMEWORK
 
 
 def write(root: Path, files: Mapping[str, bytes]) -> Path:
@@ -33,7 +34,7 @@ def test_a_folder_gives_its_files_of_interest(tmp_path: Path) -> None:
         | {"__pycache__/f.py": b"0", ".ipynb_checkpoints/a.ipynb": b"0", "._a.ipynb": b"0"},
     )
 
-    found = collect(tmp_path)
+    found = collect(tmp_path, handed_out=HOMEWORK.files)
 
     assert {name: data.tobytes() for name, data in found.files.items()} == {
         "a.ipynb": b"1", "d/b.py": b"22", "d/e/c.PT": b"3", "e.py": b"", "x.zip": b"PK"
@@ -49,7 +50,7 @@ def test_a_single_file_is_a_submission(
     """A zip, a notebook, and a zip without its suffix are taken as they are."""
     write(tmp_path, {name: zipped({"a.py": b"x"})})
 
-    assert set(collect(tmp_path / name).files) == {key}
+    assert set(collect(tmp_path / name, handed_out=HOMEWORK.files).files) == {key}
 
 
 def test_a_missing_path_is_the_staffs_error(tmp_path: Path) -> None:
@@ -57,14 +58,14 @@ def test_a_missing_path_is_the_staffs_error(tmp_path: Path) -> None:
     write(tmp_path, {"a.txt": b"x"})
 
     with pytest.raises(StaffError, match=r"could not be opened: No such file"):
-        collect(tmp_path / "nothing")
+        collect(tmp_path / "nothing", handed_out=HOMEWORK.files)
     with pytest.raises(StaffError, match="neither a zip nor a notebook"):
-        collect(tmp_path / "a.txt")
+        collect(tmp_path / "a.txt", handed_out=HOMEWORK.files)
 
 
 def test_an_empty_folder_is_an_empty_submission(tmp_path: Path) -> None:
     """Nothing handed in is a submission too, with a note."""
-    found = collect(tmp_path)
+    found = collect(tmp_path, handed_out=HOMEWORK.files)
 
     assert not found.files
     assert [note.kind for note in found.notes] == ["empty"]
@@ -78,7 +79,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (inside / "folder").symlink_to(secret)
     (inside / "loop").symlink_to(inside)
 
-    found = collect(inside)
+    found = collect(inside, handed_out=HOMEWORK.files)
 
     assert set(found.files) == {"a.py"}
     assert ["`b.py`" in note.text for note in found.notes] == [True]
@@ -90,7 +91,7 @@ def test_pipes_and_sockets_do_not_block(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.path.relpath(tmp_path / "b.py"))
 
-        found = collect(tmp_path)
+        found = collect(tmp_path, handed_out=HOMEWORK.files)
 
     assert not found.files
     assert [note.kind for note in found.notes] == ["left-out", "left-out"]
@@ -104,7 +105,7 @@ def test_caps_of_bytes(tmp_path: Path, name: str, cap: str, size: int, is_taken:
     """A file of exactly the cap is taken, one byte more leaves a note."""
     write(tmp_path, {name: b"x" * size})
 
-    found = collect(tmp_path, replace(DEFAULT_CAPS, **{cap: 100}))
+    found = collect(tmp_path, replace(DEFAULT_CAPS, **{cap: 100}), handed_out=HOMEWORK.files)
 
     assert (name in found.files) is is_taken
     assert bool(found.notes) is not is_taken
@@ -114,7 +115,7 @@ def test_code_comes_before_bulk(tmp_path: Path) -> None:
     """Where not everything fits, notebooks are kept and the largest zip goes."""
     write(tmp_path, {"a.zip": b"x" * 90, "b.ipynb": b"x" * 20, "c.pt": b"x" * 30})
 
-    found = collect(tmp_path, replace(DEFAULT_CAPS, collected_bytes=100))
+    found = collect(tmp_path, replace(DEFAULT_CAPS, collected_bytes=100), handed_out=HOMEWORK.files)
 
     assert set(found.files) == {"b.ipynb", "c.pt"}
     assert "`a.zip`" in found.notes[0].text
@@ -125,7 +126,7 @@ def test_cap_of_entries(tmp_path: Path, count: int, is_whole: bool) -> None:
     """Beyond the cap of entries the walk stops with a note."""
     write(tmp_path, {f"{i}.py": b"x" for i in range(count)})
 
-    found = collect(tmp_path, replace(DEFAULT_CAPS, entries=5))
+    found = collect(tmp_path, replace(DEFAULT_CAPS, entries=5), handed_out=HOMEWORK.files)
 
     assert (len(found.files) == count) is is_whole
     assert bool(found.notes) is not is_whole
@@ -135,7 +136,7 @@ def test_depth_costs_nothing(tmp_path: Path) -> None:
     """Nine folders above the notebooks, or thirty, are no reason to leave them out; no honest path is longer."""
     write(tmp_path, {"d/" * 9 + "a.py": b"x", "e/" * 30 + "b.ipynb": b"{}", ("f" * 200 + "/") * 6 + "c.py": b"x"})
 
-    found = collect(tmp_path)
+    found = collect(tmp_path, handed_out=HOMEWORK.files)
 
     assert set(found.files) == {"d/" * 9 + "a.py", "e/" * 30 + "b.ipynb"}
     assert ["more than 1,000 characters" in note.text for note in found.notes] == [True]
@@ -153,7 +154,7 @@ def test_depth_costs_nothing(tmp_path: Path) -> None:
 )
 def test_a_folder_has_the_rules_of_a_zip(tmp_path: Path, name: str, path: str | None) -> None:
     """Names as zip programs leave them when they unpack count as in the zip; what is refused there is refused here."""
-    found = collect(write(tmp_path, {name: b"x"}))
+    found = collect(write(tmp_path, {name: b"x"}), handed_out=HOMEWORK.files)
 
     assert list(found.files) == ([] if path is None else [path])
     assert path is not None or "leads out of the zip" in found.notes[0].text
@@ -176,7 +177,7 @@ def test_a_file_under_another_name_is_found_by_its_first_bytes(tmp_path: Path) -
         },
     )
 
-    sizes = {name: data.size for name, data in collect(tmp_path).files.items()}
+    sizes = {name: data.size for name, data in collect(tmp_path, handed_out=HOMEWORK.files).files.items()}
 
     assert sizes == {
         "“MAE_student.ipynb”的副本": len(cells),
@@ -194,14 +195,14 @@ def test_data_sets_are_not_looked_into(tmp_path: Path) -> None:
         tmp_path, {"data/cifar-10-python.tar.gz": b"\x1f\x8b", "data/data_batch_1": b"{", "data/test_batch.bin": b"{"}
     )
 
-    assert [note.kind for note in collect(tmp_path).notes] == ["empty"]
+    assert [note.kind for note in collect(tmp_path, handed_out=HOMEWORK.files).notes] == ["empty"]
 
 
 def test_names_that_are_no_text_can_be_sent(tmp_path: Path) -> None:
     """A file name of arbitrary bytes becomes a name without surrogates."""
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.py")).write_bytes(b"x")
 
-    (name,) = collect(tmp_path).files
+    (name,) = collect(tmp_path, handed_out=HOMEWORK.files).files
 
     assert name.encode() == b"a\\xff.py"
 
@@ -210,14 +211,14 @@ def test_an_archive_of_another_kind_is_taken_along(tmp_path: Path) -> None:
     """The first bytes of a .rar go to the worker, which names it."""
     write(tmp_path, {"hw.rar": b"Rar!\x1a\x07\0"})
 
-    assert list(collect(tmp_path).files) == ["hw.rar"]
+    assert list(collect(tmp_path, handed_out=HOMEWORK.files).files) == ["hw.rar"]
 
 
 def test_only_so_many_files_are_looked_at(tmp_path: Path) -> None:
     """Beyond the cap, files whose names say nothing are left out with a note."""
     write(tmp_path, {f"{number}": b'{"cells": []}' for number in range(5)})
 
-    found = collect(tmp_path, replace(DEFAULT_CAPS, looks=3))
+    found = collect(tmp_path, replace(DEFAULT_CAPS, looks=3), handed_out=HOMEWORK.files)
 
     assert len(found.files) == 3
     assert "2 files whose names do not say" in found.notes[0].text

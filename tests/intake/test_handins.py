@@ -14,7 +14,6 @@ import pytest
 
 from grader.intake import documents as documents_module
 from grader.intake.caps import DEFAULT_CAPS
-from grader.intake.choose import handed_out
 from grader.intake.collect import collect
 from grader.intake.holdings import Places, bare_stem, is_marked_copy, is_put_aside, module_path
 from grader.intake.kinds import Kind, kind_of
@@ -178,7 +177,7 @@ def test_what_counts_as_a_copy_and_as_put_aside() -> None:
         False,
     ]
     assert module_path("x/utils_reg.py.txt") == "x/utils_reg.py"
-    assert Places([], handed_out()).rank("a.py") < Places([], handed_out()).rank("old/a.py")
+    assert Places([], HOMEWORK.files.names).rank("a.py") < Places([], HOMEWORK.files.names).rank("old/a.py")
 
 
 # A zip and a folder have the same rules.
@@ -208,7 +207,7 @@ def test_a_zip_and_its_folder_are_read_the_same(
 
     read = []
     for path in (tmp_path / "hw.zip", tmp_path / "folder"):
-        collected = collect(path)
+        collected = collect(path, handed_out=HOMEWORK.files)
         read.append(read_survey(answer(ask(collected.files, WANTED, HOMEWORK.files)), notes=collected.notes))
 
     assert taken(read[0]) == NEW[0]
@@ -302,7 +301,7 @@ def test_what_was_found_instead_is_named_with_what_to_do(name: str, data: bytes,
     """In a folder, through everything that a file passes; nothing is called absent that lies there."""
     for path, content in {**OTHERS, name: data}.items():
         (tmp_path / path).write_bytes(content)
-    collected = collect(tmp_path)
+    collected = collect(tmp_path, handed_out=HOMEWORK.files)
 
     intake = read_survey(answer(ask(collected.files, WANTED, HOMEWORK.files)), notes=collected.notes)
 
@@ -426,9 +425,11 @@ def test_reading_a_perfect_submission_opens_each_file_once(
     counted(zipfile.ZipExtFile, "read", "bytes unpacked", len)
     counted(documents_module, "read_block", "cells parsed")
 
-    collected = collect(folder)
+    collected = collect(folder, handed_out=HOMEWORK.files)
     notes: list[Any] = []
-    contents, unread = contents_of({name: data.data for name, data in collected.files.items()}, notes, DEFAULT_CAPS)
+    contents, unread = contents_of(
+        {name: data.data for name, data in collected.files.items()}, HOMEWORK.files, notes, DEFAULT_CAPS
+    )
     read = documents_module.read_documents([h for h in contents.values() if h.kind is not Kind.SAVED], notes)
 
     cells = sum(cell["cell_type"] == "code" for cell in json.loads(whole)["cells"])

@@ -15,6 +15,7 @@ import pytest
 from grader.intake.caps import Caps
 from grader.intake.kinds import Kind
 from grader.intake.unpack import Unpacked, unpack
+from homework.homework import HOMEWORK
 
 Zipped = Callable[[Mapping[str, bytes]], bytes]
 SMALL = Caps(
@@ -28,7 +29,7 @@ SMALL = Caps(
 
 def opened(data: bytes, caps: Caps = SMALL, name: str = "hw.zip") -> Unpacked:
     """Return what comes out of a zip."""
-    return unpack({name: data}, caps=caps)
+    return unpack({name: data}, HOMEWORK.files, caps=caps)
 
 
 def files_of(result: Unpacked) -> dict[str, bytes]:
@@ -138,7 +139,7 @@ def test_no_file_is_refused_for_compressing_well(zipped: Zipped) -> None:
     """A warning that is printed 150,000 times compresses 500 to 1 and is honest: only absolute caps count."""
     data = zipped({"MAE_student.ipynb": b'{"cells": []}' + b"UserWarning: nan\n" * 1_000_000})
 
-    (file,) = unpack({"hw.zip": data}).files
+    (file,) = unpack({"hw.zip": data}, HOMEWORK.files).files
 
     assert len(file.data) > 200 * len(data)
 

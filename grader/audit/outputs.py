@@ -24,7 +24,7 @@ _TIME = re.compile(
     r"\d+(?:\.\d+)?\s?(?:ms|µs|us|ns|s|sec|seconds|min|minutes|it/s|s/it)\b|\d{1,2}:\d{2}(?::\d{2})?(?:\.\d+)?"
 )
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_PROGRESS = re.compile(r"\d+%\|")
+_PROGRESS = re.compile(r"\d{1,3}%\|[^|]*\|\s*[\d.]+\w*/[\d.]+")  # with its bar and its count; a claim has neither
 _RELATIVE = 1e-3  # between runs on other machines, sums of float32 differ by far less
 _ALIKE = 0.9
 

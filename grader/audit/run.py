@@ -277,7 +277,7 @@ class _Auditor:
                 raise MalformedAnswer(outcome.ending.value)
             return read_records(outcome.message, notebook.name, ended=ended)
         except MalformedAnswer as error:
-            return NotebookRecord(notebook.name, (), ended=ended, uncompared=str(error))
+            return NotebookRecord(notebook.name, (), ended=ended, uncompared=f"comparing it ended early ({error})")
 
     def _compare_saved(self, handed_in: Array | None, written: Array | None) -> list[SavedValue]:
         if handed_in is None and written is None:

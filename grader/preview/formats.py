@@ -44,6 +44,8 @@ _VOID = frozenset({"br", "hr"})
 _DROPPED = frozenset({"script", "style", "template", "iframe", "title", "textarea", "select"})
 _HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 _SAFE_LINK = re.compile(r"(https?://|mailto:|#)", re.IGNORECASE)
+_LONGEST_HTML = 200_000  # characters; longer ones, and those with many marks that never end, are shown as text
+_MOST_UNCLOSED = 100
 _SGR = re.compile(r"\x1b\[([0-9;]*)m")
 _OTHER_ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")
 _LONGEST_CODE = 3  # digits; Python refuses to read thousands of them, and no longer one means anything
@@ -133,11 +135,19 @@ class _Sanitiser(HTMLParser):
         return "".join(self.parts) + "".join(map(_closing, reversed(self._open)))
 
 
+def _unclosed(text: str) -> int:
+    """Return how many marks a parser would look for the end of in vain: that takes the square of their number."""
+    without_end = sum(">" not in piece for piece in text.split("<")[1:])
+    return max(without_end, text.count("<!"), text.count("<?"))
+
+
 def _closing(tag: str) -> str:
     return "</p>" if tag in _HEADINGS else f"</{tag}>"
 
 
 def _from_html(text: str) -> str:
+    if len(text) > _LONGEST_HTML or _unclosed(text) > _MOST_UNCLOSED:
+        return _from_text(text)
     sanitiser = _Sanitiser()
     sanitiser.feed(text)
     return sanitiser.result()

@@ -52,3 +52,12 @@ def test_whatever_is_open_is_closed(output_format: str) -> None:
     for tag in ("div", "pre", "ul", "li", "b", "p", "details"):
         assert shown.count(f"<{tag}>") == shown.count(f"</{tag}>")
     assert "details" not in shown.replace("&lt;/details&gt;", "")
+
+
+@pytest.mark.parametrize("mark", ["<a href='", "<!--", "<![CDATA[", "<!-- >", "<?", "<b "])
+def test_marks_that_never_end_are_shown_as_text(mark: str) -> None:
+    """A parser would look for the end of each; a few are taken as they come, and honest markup is not touched."""
+    assert to_html(">" * 9000 + mark * 9000, "html").startswith("<pre>&gt;&gt;")
+    assert not to_html(f"a {mark}", "html").startswith("<pre>")
+    assert to_html("<b>x</b>" * 9000, "html") == "<b>x</b>" * 9000
+    assert to_html("<b>x</b>" * 90_000, "html").startswith("<pre>&lt;b&gt;")

@@ -265,6 +265,8 @@ def _traces(run: NotebookRun) -> tuple[str, ...]:
 
 
 def _feed(digest: Any, *texts: str) -> None:
+    """Add some texts, and how many and how long they are: no others, in any number of calls, give the same bytes."""
+    digest.update(len(texts).to_bytes(8, "little"))
     for text in texts:
         data = text.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "little") + data)

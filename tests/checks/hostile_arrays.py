@@ -45,6 +45,7 @@ _MIB = 2**20
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 # What judges look at beside what is expected by name.
 _FURTHER: dict[str, tuple[int, ...]] = {"hidden": (), "solver": ()}
+_OF_TWO_WEIGHTS = ("aliased_coefficients", "expected_test_error", "expected_test_error_gradient")
 _MANY_CALLS = 300
 _FEW = 6  # arrays of one answer that are made hostile one by one
 
@@ -198,7 +199,8 @@ def requests(exams: Mapping[str, Exam]) -> dict[str, tuple[dict[str, Any], Array
         "random_masking": ({"keep_length": 16}, {"x": patches, "ids_shuffle": rows}),
         "restore_masked": ({}, restored),
         "MaskedAutoEncoder.forward_encoder_representation": ({}, {"images": images, **state}),
-        "expected_test_error_gradient": ({}, {"c": np.ones(2)}),
+        "min_norm_solution": ({}, {"A": np.eye(4, 9), "y": np.ones(4)}),
+        **{name: ({}, {"c": np.ones(2)}) for name in _OF_TWO_WEIGHTS},
         "meta_update_classification": ({"d": 5, "k_idx": [0, 3]}, update),
         "test_classification": ({"sizes": [3]}, test),
     }

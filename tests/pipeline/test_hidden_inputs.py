@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,6 +89,14 @@ def test_saved_files_count_by_their_content() -> None:
     one, again, other = (fingerprint(taken(**BASE, autograder__pt=data)) for data in (b"one", b"one", b"two"))
 
     assert one == again != other
+
+
+def test_no_text_passes_for_the_structure_around_it() -> None:
+    """A module that is called as a file's role is, with its digest for a source, is not that file."""
+    digest = hashlib.sha256(b"one").hexdigest()
+
+    assert len({fingerprint(taken(**BASE, **{"file__py": digest.encode()})), fingerprint(taken(**BASE)),
+                fingerprint(taken(**BASE, autograder__pt=b"one"))}) == 3  # fmt: skip
 
 
 def test_requests_hold_no_label_of_the_students() -> None:

@@ -10,6 +10,7 @@ from grader.feedback.causes import likely_cause
 from grader.feedback.text import code, plain
 from grader.verdicts import Evidence, Verdict
 
+_MOST_DIMENSIONS = 64
 _KEEP_NAMES = "Keep the names of the template"
 # Attributes of the template's models that students forget to take from `self`.
 _ATTRIBUTES = frozenset(
@@ -169,8 +170,8 @@ def _not_implemented(failure: Mapping[str, Any], function: str) -> Evidence:
 
 
 def _unusable_value(failure: Mapping[str, Any]) -> Evidence:
-    name, problem, got = (plain(failure.get(key), limit=160) for key in ("name", "problem", "got"))
-    if problem == "nothing returned":
+    name, problem = plain(failure.get("name"), limit=160), failure.get("problem")
+    if problem == "nothing-returned":
         return Evidence(
             Verdict.MISSING,
             (
@@ -180,30 +181,58 @@ def _unusable_value(failure: Mapping[str, Any]) -> Evidence:
         )
     return Evidence(
         Verdict.FAILED,
-        (f"{code(name)}: {_in_words(problem)}, but got {_in_words(got)}.",),
+        (f"{code(name)}: {in_words(problem, failure.get('facts'))}.",),
         "Compare with the docstring in the template.",
     )
 
 
-# What our probes say of values, and of what was expected; a worker may say anything else, and a value's type may be
-# called anything, which is shown as code.
-_SHAPE = r"shape \((?:\d+(?:, \d+)*,?)?\)"
-_PROSE = re.compile(
-    rf"(?:{_SHAPE}|\d+ values|a tensor(?: of numbers| with values| of real numbers| of homework size)?"
-    rf"|a parameter `[A-Za-z_][\w.]*` of {_SHAPE}|the template's parameters|learned feature weights)(?: expected)?"
-    r"|none(?:, neither shown nor returned)?|others|one on the meta device|\d+ elements",
-    re.ASCII,
-)
-_PROSE_BEFORE_CODE = re.compile(r"(one|an array of|dtype) (\w+)", re.ASCII)
+# What a value should be and what it is, by the kind of problem (`grader.probes.values.Problem`).
+WORDS = {
+    "no-tuple": "{expected} values expected, but got one {type}",
+    "other-count": "{expected} values expected, but got {got} values",
+    "no-tensor": "a tensor expected, but got {type}",
+    "no-numbers": "a tensor of numbers expected, but got an array of {dtype}",
+    "not-real": "a tensor of real numbers expected, but got dtype {dtype}",
+    "no-values": "a tensor with values expected, but got one on the meta device",
+    "other-shape": "shape {expected} expected, but got shape {got}",
+    "no-parameter": "a parameter {parameter} of shape {expected} expected, but got none",
+    "other-parameter": "a parameter {parameter} of shape {expected} expected, but got shape {got}",
+    "other-parameters": "the template's parameters expected, but got others",
+    "neither-shown-nor-returned": "learned weights expected, but got none, neither shown nor returned",
+    "too-large": "a tensor of homework size expected, but got {got} elements",
+}
 
 
-def _in_words(said: str) -> str:
-    """Return a probe's words as prose, with code spans around nothing but code; other words as code."""
-    if _PROSE.fullmatch(said):
-        return said
-    if before := _PROSE_BEFORE_CODE.fullmatch(said):
-        return f"{before.group(1)} {code(before.group(2))}"
-    return code(said)
+class _Facts(dict[str, str]):
+    """Facts as they stand in a sentence; one that a worker left out is a question mark."""
+
+    def __missing__(self, name: str) -> str:
+        return "?"
+
+
+def in_words(problem: object, facts: object) -> str:
+    """
+    Return what is wrong with a value.
+
+    Args:
+        problem: its kind, from a worker, so anything.
+        facts: the values that belong to it: counts, shapes, and names, which are shown as code.
+    """
+    told = WORDS.get(problem, "another value expected") if isinstance(problem, str) else "another value expected"
+    known = facts if isinstance(facts, dict) else {}
+    return told.format_map(_Facts({str(name): _fact(value) for name, value in known.items()}))
+
+
+def _fact(value: object) -> str:
+    if type(value) is int and abs(value) < 2**63:
+        return str(value)
+    if isinstance(value, list) and len(value) <= _MOST_DIMENSIONS and all(map(_is_size, value)):
+        return str(tuple(value))
+    return code(value, limit=160)
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
 
 
 def _exception(failure: Mapping[str, Any], *, not_run: Mapping[str, str]) -> Evidence:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from grader.feedback.causes import likely_cause
@@ -38,7 +39,13 @@ _ATTRIBUTES = frozenset(
 )
 
 
-def explain_failure(failure: Mapping[str, Any], *, function: str, not_run: Mapping[str, str]) -> Evidence:
+def explain_failure(
+    failure: Mapping[str, Any],
+    *,
+    function: str,
+    not_run: Mapping[str, str],
+    right: Collection[str] = (),
+) -> Evidence:
     """
     Turn a worker's description of an exception into evidence.
 
@@ -46,6 +53,7 @@ def explain_failure(failure: Mapping[str, Any], *, function: str, not_run: Mappi
         failure: see `grader.probes.failures.describe`; it comes from a worker, so nothing in it is trusted.
         function: what was asked for.
         not_run: names that are made only where the grader does not run code -> that cell.
+        right: other functions that the student sees to be right.
     """
     kind = failure.get("kind")
     if kind == "missing":
@@ -54,7 +62,33 @@ def explain_failure(failure: Mapping[str, Any], *, function: str, not_run: Mappi
         return _not_implemented(failure, function)
     if kind == "value":
         return _unusable_value(failure)
-    return _exception(failure, not_run=not_run)
+    evidence = _exception(failure, not_run=not_run)
+    helper = _right_helper(failure.get("where"), right)
+    return evidence if helper is None else _blamed_on_caller(evidence, failure, helper)
+
+
+def _right_helper(frames: object, right: Collection[str]) -> str | None:
+    """Return the function in which an error happened, if it is known to be right and somebody else called it."""
+    names = (
+        [str(frame.get("function")) for frame in frames if isinstance(frame, dict)] if isinstance(frames, list) else []
+    )
+    bare = {name.rpartition(".")[2]: name for name in right}
+    return bare.get(names[-1]) if len(names) > 1 and any(name not in bare for name in names) else None
+
+
+def _blamed_on_caller(evidence: Evidence, failure: Mapping[str, Any], helper: str) -> Evidence:
+    """Name the line that calls a function that is right, and not the one inside it."""
+    bare = helper.rpartition(".")[2]
+    frames = [frame for frame in failure["where"] if isinstance(frame, dict)]
+    while frames[-1].get("function") == bare:
+        frames.pop()
+    kind, message = plain(failure.get("type"), limit=60), plain(failure.get("message"))
+    finding = (
+        f"{code(helper)} is right, but raised {code(f'{kind}: {message}' if message else kind)} "
+        f"when it was called{_place(frames)}."
+    )
+    advice = f"Compare that call with the signature of {code(bare)}: is an argument missing, or of another size?"
+    return replace(evidence, findings=(finding, *evidence.findings[1:]), try_next=advice)
 
 
 def not_found(name: str, near: str | None) -> Evidence:

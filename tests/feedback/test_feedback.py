@@ -122,6 +122,35 @@ def test_a_stub_that_is_called_by_another_function_is_named() -> None:
     assert evidence.findings == ("`index_sequence`, which `random_masking` calls, is not implemented yet.",)
 
 
+PATH = [
+    {"label": "nb.ipynb, code cell 9", "line": 4, "function": "forward"},
+    {"label": "nb.ipynb, code cell 2", "line": 3, "function": "patchify"},
+]
+
+
+def test_an_error_inside_a_right_helper_is_its_callers() -> None:
+    """The line that calls it is named, and what to look at there."""
+    failure = {"kind": "exception", "type": "RuntimeError", "message": "shape is invalid", "where": PATH}
+    evidence = explain_failure(failure, function="ClassificationViT.forward", not_run={}, right={"patchify"})
+
+    assert evidence.verdict is Verdict.ERROR
+    assert evidence.findings == (
+        "`patchify` is right, but raised `RuntimeError: shape is invalid` when it was called, in "
+        "`nb.ipynb, code cell 9`, line 4 (`forward`).",
+    )
+    assert "is an argument missing" in evidence.try_next
+
+
+@pytest.mark.parametrize(("right", "where"), [(set(), PATH), ({"patchify"}, PATH[:1]), ({"patchify"}, PATH[1:])])
+def test_an_error_anywhere_else_is_where_it_happened(right: set[str], where: list[dict[str, Any]]) -> None:
+    """In a helper of which nothing is known, in the function itself, or with nobody who called."""
+    failure = {"kind": "exception", "type": "RuntimeError", "message": "m", "where": where}
+    evidence = explain_failure(failure, function="ClassificationViT.forward", not_run={}, right=right)
+
+    assert evidence.findings[0].startswith("Your code raised `RuntimeError: m`, in ")
+    assert f"(`{where[-1]['function']}`)" in evidence.findings[0]
+
+
 def test_values_of_the_wrong_kind_are_told() -> None:
     """None means that nothing is there yet; another type or number of values is wrong."""
     nothing = explain(kind="value", name="f", problem="nothing-returned", facts={"type": "NoneType"})
@@ -348,7 +377,7 @@ def test_a_visible_question_says_all_that_helps() -> None:
         "**Not right yet.**",
         "Finding.",
         "**Try:** Next.",
-        "We also ran it with our `random_masking`; the problem stays, so it is not only there.",
+        "With our `random_masking` in place of yours, it is not right yet either: there is a mistake here, too.",
         "*Note:* Remark.",
     ]
 

@@ -232,7 +232,15 @@ class ScriptedAsker(Asker):
 
     script: dict[bool, Evidence] = field(default_factory=dict)
 
-    def judge(self, check: Check, exam: Exam, outcome: Outcome, *, lent: tuple[str, ...] = ()) -> Evidence:
+    def judge(
+        self,
+        check: Check,
+        exam: Exam,
+        outcome: Outcome,
+        *,
+        lent: tuple[str, ...] = (),
+        right: frozenset[str] = frozenset(),
+    ) -> Evidence:
         """Return what is scripted for a run with or without help."""
         return self.script[bool(lent)]
 
@@ -305,7 +313,7 @@ def test_hidden_inputs_depend_on_the_secret_and_the_purpose() -> None:
     """The same secret draws the same; another secret or purpose draws something else."""
 
     def draw(secret: bytes, purpose: str) -> float:
-        asker = Asker(None, Intake({}), secret, "cpu", 64)  # type: ignore[arg-type] # no worker is run
+        asker = Asker(HOMEWORK, None, Intake({}), secret, "cpu", 64)  # type: ignore[arg-type] # no worker is run
         return float(torch.rand((), generator=asker.generator(purpose)))
 
     assert draw(b"a", "x") == draw(b"a", "x")

@@ -5,6 +5,7 @@
 #   ./setup.sh         what grading needs
 #   ./setup.sh --dev   what tests and releases need, too
 #   ./setup.sh --path  print the environment's folder and do nothing else
+#   ./setup.sh --pythons  print the interpreters that would be tried, the first one first
 #
 # GRADER_CIFAR10, the path or URL of cifar-10-binary.tar.gz or cifar-10-python.tar.gz, adds the data set, with which
 # accuracies that students report are measured again. Without it everything else works.
@@ -29,32 +30,65 @@ install_debian() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# An interpreter that lives under somebody's home cannot be entered by student code's uid: the system's comes first.
-find_python() {
-    local candidate
-    for candidate in /usr/bin/python3 /usr/local/bin/python3 "$(command -v python3 || true)"; do
-        if [ -x "$candidate" ] && "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
-            printf '%s' "$candidate"
-            return 0
-        fi
-    done
-    return 1
+# Prints the minor version of a Python 3 that can make an environment, and that every user may enter: student code runs
+# under other uids, which cannot reach an interpreter under somebody's home. No environment of somebody else's either.
+usable_python='
+import os, sys, venv, ensurepip
+paths = [os.path.realpath(sys.executable), os.path.realpath(os.__file__)]
+for path in paths:
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        paths += [] if path in paths else [path]
+is_ours = sys.prefix == sys.base_prefix and all(
+    os.stat(path).st_mode & (0o004 if os.path.isfile(path) else 0o001) for path in paths
+)
+is_known = (3, 10) <= sys.version_info[:2] <= (3, 13)  # those that the requirements support
+sys.exit("not usable") if not (is_ours and is_known) else print(sys.version_info[1])
+'
+
+# The interpreters to try, one a line: the newest, because notebooks come from Colab, which is ahead of most systems; of
+# two of one version the system's; then the others.
+find_pythons() {
+    local folder candidate minor
+    for folder in ${GRADER_PYTHON_FOLDERS:-/usr/bin /usr/local/bin /opt/*/bin}; do
+        for candidate in "$folder"/python3 "$folder"/python3.1[0-9]; do
+            if [ -x "$candidate" ] && minor=$("$candidate" -I -c "$usable_python" 2>/dev/null); then
+                printf '%s %s\n' "$minor" "$candidate"
+            fi
+        done
+    done | sort -s -u -r -n -k 1,1 | cut -d ' ' -f 2-
+    # Nobody but its owner may enter this one, which is enough where student code runs under the same user.
+    if [ "$(id -u)" != 0 ]; then command -v python3 || true; fi
 }
 
 install_grading() {
-    local python
-    if ! python=$(find_python); then
+    local pythons python
+    pythons=$(find_pythons)
+    if [ -z "$pythons" ]; then
         install_debian python3 python3-venv
-        python=$(find_python) || { say "no Python 3.10 or newer with venv was found" >&2; exit 1; }
+        pythons=$(find_pythons)
+    fi
+    while read -r python; do
+        if [ -n "$python" ] && install_with "$python"; then return; fi
+    done <<<"$pythons"
+    say "no Python from 3.10 to 3.13 with venv was found for which the requirements can be installed" >&2
+    exit 1
+}
+
+# Called in a condition, where `set -e` does not hold: each step says itself that it failed.
+install_with() {
+    local python=$1
+    if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then
+        say "grading with $("$python" --version), older than Colab's: newer syntax is rewritten where that is faithful, else named"
     fi
     say "making $environment with $("$python" --version)"
-    "$python" -m venv --clear "$environment"
+    "$python" -m venv --clear "$environment" || return 1
     if [ -e /dev/nvidiactl ]; then
         say "installing torch with CUDA and the other requirements (some minutes)"
-        "$environment/bin/pip" install -qq -r "$here/requirements/grade.txt"
+        "$environment/bin/pip" install -qq -r "$here/requirements/grade.txt" || return 1
     else
         say "installing torch for CPU and the other requirements (a minute or two)"
-        install_cpu
+        install_cpu || return 1
     fi
     if ! "$environment/bin/python" -c 'import pyseccomp' 2>/dev/null; then
         install_debian libseccomp2 || say "without libseccomp2 the sandbox has no system call filter"
@@ -68,7 +102,7 @@ install_cpu() {
     sed 's/^\(torch==.*\)$/\1+cpu/' "$here/requirements/grade.txt" >"$requirements"
     "$environment/bin/pip" install -qq -r "$requirements" 2>"$requirements.log" ||
         "$environment/bin/pip" install -qq --extra-index-url https://download.pytorch.org/whl/cpu -r "$requirements" ||
-        { cat "$requirements.log" >&2; exit 1; }
+        { cat "$requirements.log" >&2; rm -f "$requirements" "$requirements.log"; return 1; }
     rm -f "$requirements" "$requirements.log"
 }
 
@@ -101,6 +135,10 @@ compile_sources() {
 main() {
     if [ "${1:-}" = --path ]; then
         printf '%s\n' "$environment"
+        return
+    fi
+    if [ "${1:-}" = --pythons ]; then
+        find_pythons
         return
     fi
     mkdir -p "$base"

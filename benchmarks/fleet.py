@@ -36,6 +36,7 @@ from grader.fleet.pool import Ended, grade_locally
 from grader.fleet.ray_pool import RaySettings, grade_on_ray
 from grader.fleet.schedule import ClassSettings, GradedClass, grade_class, load_class
 from homework.homework import HOMEWORK
+from homework.release.sources import notebook_sources, solved_modules, solved_notebook
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "build" / "fleet.json"
@@ -220,8 +221,7 @@ _NO_JOB = Job("none", "", "/nowhere", "", "/nowhere/work", str(HOMEWORK.rubric),
 
 def _whole_homework() -> list[Made]:
     """Return one submission with all notebooks and modules, solved."""
-    from grader.release.modules import solved_modules
-    from grader.release.notebooks import notebook_bytes, notebook_sources, solved_notebook
+    from grader.release.notebooks import notebook_bytes
 
     notebooks = {f"{path.stem}.ipynb": notebook_bytes(solved_notebook(path.stem)) for path in notebook_sources()}
     return [Made({**notebooks, **{name: text.encode() for name, text in solved_modules().items()}})]

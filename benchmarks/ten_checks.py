@@ -19,9 +19,10 @@ import yaml
 
 from grader.checks.exam import Check
 from grader.checks.tensors import to_tensors
-from grader.release.notebooks import edit_notebook, notebook_bytes, solved_notebook
+from grader.release.notebooks import edit_notebook, notebook_bytes
 from homework.checks.vision import VISION_CHECKS
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_notebook
 from homework.release.submissions import EXAMPLE_MISTAKES
 
 GRADIENT = "random_masking.gradient"

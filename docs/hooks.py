@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 from mkdocs.exceptions import PluginError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -157,6 +158,55 @@ def _show_sandbox() -> str:
     return said.partition("\n")[2].strip()
 
 
+def _written() -> dict[str, Any]:
+    """Return how the written part is graded."""
+    content: dict[str, Any] = yaml.safe_load((ROOT / "reference" / "written_rubric.yaml").read_text("utf-8"))
+    return content
+
+
+def _show_scale() -> str:
+    lines = ["| Points | When |", "|--:|---|"]
+    return "\n".join([*lines, *(f"| {points} | {when} |" for points, when in _written()["scale"].items())])
+
+
+def _show_written_rubric() -> str:
+    """Show for each part what full, half and no credit need, and usual mistakes."""
+    pieces = [_show_scale()]
+    for part in _written()["parts"]:
+        pieces += [f"## {part['part']}", part["asks"]]
+        needs = (("Full", "full"), ("Half", "half"), ("None", "none"))
+        pieces.append(
+            "\n".join(["| Credit | Needs |", "|---|---|", *(f"| {word} | {part[key]} |" for word, key in needs)])
+        )
+        pieces.append("\n".join(["Usual mistakes:", "", *(f"- {each['what']}" for each in part["mistakes"])]))
+    return "\n\n".join(pieces)
+
+
+def gradescope_items() -> dict[str, list[tuple[int, str]]]:
+    """Return the rubric items of each part: an adjustment of points (negative scoring, of 10) and its description."""
+    items = {}
+    for part in _written()["parts"]:
+        costs = [(-each["cost"], each["what"]) for each in part["mistakes"]]
+        whole = [(0, f"Complete: {part['full']}"), (-5, f"Half: {part['half']}"), (-10, f"No credit: {part['none']}")]
+        items[part["part"]] = [*whole, *costs, (-8, "An attempt that does not lead to the answer.")]
+    return items
+
+
+def _show_gradescope_items() -> str:
+    pieces = []
+    for part, items in gradescope_items().items():
+        lines = "\n".join(f"{points or '-0'}  {what}" for points, what in items)
+        pieces.append(f"### Items of {part}\n\n```text\n{lines}\n```")
+    return "\n\n".join(pieces)
+
+
+def _show_self_grade() -> str:
+    """Show the form, and above it the scale."""
+    lines = ["| Part | Full credit needs | Half credit | Your points | Why |", "|---|---|---|---|---|"]
+    lines += [f"| {part['part']} | {part['full']} | {part['half']} | | |" for part in _written()["parts"]]
+    return _show_scale() + "\n\n" + "\n".join(lines)
+
+
 def _include(path: str) -> Callable[[], str]:
     """Return a piece that is a whole file; links to files of the repository become the names that they show."""
 
@@ -174,6 +224,9 @@ _PIECES: dict[str, Callable[[], str]] = {
     "rubric-fields": _show_rubric,
     "results-fields": _show_results,
     "verdicts": _show_verdicts,
+    "written-rubric": _show_written_rubric,
+    "gradescope-items": _show_gradescope_items,
+    "self-grade": _show_self_grade,
     "sandbox": _show_sandbox,
     "contributing": _include("CONTRIBUTING.md"),
     "changelog": _include("CHANGELOG.md"),

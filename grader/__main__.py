@@ -102,6 +102,10 @@ def grade(
 @click.option("--roster", type=click.Path(path_type=Path), default=None, help="CSV, or a Canvas gradebook.")
 @click.option("--ray", default=None, help="Address of a Ray cluster, or local.")
 @click.option("--gpus", type=click.FloatRange(min=0), default=0.0, help="Of a Ray node, for one submission: 0.25, say.")
+@click.option(
+    "--only", multiple=True, help="Grade again, and nobody else: a name, id, address or submission; repeatable."
+)
+@click.option("--due", default="", help='When it was due, for days late: "2026-11-20 23:59 -0800".')
 def grade_class(
     export: Path,
     out: Path,
@@ -111,13 +115,25 @@ def grade_class(
     roster: Path | None,
     ray: str | None,
     gpus: float,
+    only: tuple[str, ...],
+    due: str,
 ) -> None:
     """Grade a whole class: Gradescope's EXPORT, or a folder with one submission for each student."""
     _restart_clean()
     from grader.commands.fleet import run_class
 
     run_class(
-        _homework(), export, out, workers=workers, device=device, rubric=rubric, roster=roster, ray=ray, gpus=gpus
+        _homework(),
+        export,
+        out,
+        workers=workers,
+        device=device,
+        rubric=rubric,
+        roster=roster,
+        ray=ray,
+        gpus=gpus,
+        only=only,
+        due=due,
     )
 
 
@@ -128,7 +144,7 @@ def report(folder: Path, anonymous: bool) -> None:
     """Write the report and the grades of a class that was graded into FOLDER."""
     from grader.commands.fleet import write_report
 
-    write_report(folder, anonymous=anonymous)
+    write_report(_homework(), folder, anonymous=anonymous)
 
 
 @main.command()
@@ -185,7 +201,8 @@ def rubric(rubric: Path | None) -> None:
 
 
 @main.command()
-@click.argument("results", metavar="RESULTS_JSON", type=click.Path(path_type=Path))
+@click.argument("results", metavar="RESULTS_JSON|CLASS", type=click.Path(path_type=Path))
+@click.option("--student", default=None, help="Of a class's folder: a name, id, address or submission.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None, help="The page to write.")
 @click.option("--metadata", type=click.Path(path_type=Path), default=None, help="A submission_metadata.json.")
 @click.option("--after-due", "moment", flag_value="after-due", help="As students see it after the due date.")
@@ -193,11 +210,18 @@ def rubric(rubric: Path | None) -> None:
 @click.option(
     "--view", type=click.Choice(["student", "staff", "both"]), default="both", show_default=True, help="Who looks."
 )
-def preview(results: Path, out: Path | None, metadata: Path | None, moment: str | None, view: str) -> None:
-    """Show RESULTS_JSON as students and as staff would see it: one HTML page for each."""
+def preview(
+    results: Path, student: str | None, out: Path | None, metadata: Path | None, moment: str | None, view: str
+) -> None:
+    """Show RESULTS_JSON, or one student of a CLASS, as students and as staff would see it: one HTML page for each."""
+    if student is not None or (results / "class.json").is_file():
+        from grader.commands.students import write_student
+
+        write_student(_homework(), results, student or "", out=out, moment=moment or "auto", view=view)
+        return
     from grader.commands.preview import write_previews
 
-    write_previews(results, out=out, metadata=metadata, moment=moment or "auto", view=view)
+    write_previews(_homework(), results, out=out, metadata=metadata, moment=moment or "auto", view=view)
 
 
 @main.command()
@@ -275,11 +299,14 @@ _RUBRIC = click.option(
 
 @release.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/solutions"), show_default=True)
-def solutions(out: Path) -> None:
+@click.option(
+    "--full", is_flag=True, help="Train on CIFAR-10 (GRADER_CIFAR10) as handed out: a day of a CPU, and it resumes."
+)
+def solutions(out: Path, full: bool) -> None:
     """Execute the solved notebooks; write them, HTML, PDF, the written answers and the solved submission."""
     from grader.commands.release import release_solutions
 
-    release_solutions(_homework(), out)
+    release_solutions(_homework(), out, full=full)
 
 
 @release.command()

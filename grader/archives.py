@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any, cast
 
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 512 * 1024
 # Two of the methods are unpacked a whole piece of input at once, however much comes out of it.
 _SMALL_CHUNK_BYTES = 4 * 1024
 _READABLE = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
@@ -189,7 +189,8 @@ def fits_on_disk(path: str) -> bool:
 
 def is_readable(head: bytes) -> bool:
     """Return whether a file that begins with these bytes is one that `open_archive` reads."""
-    return head.startswith(b"PK") or is_compressed(head) or head[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC)
+    is_zip = head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+    return is_zip or is_compressed(head) or head[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC)
 
 
 def is_compressed(head: bytes) -> bool:

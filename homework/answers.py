@@ -7,7 +7,7 @@ from homework.checks.lending import HELPERS
 from homework.checks.metalearning import METALEARNING_CHECKS
 from homework.checks.reference import REFERENCE, UPDATE_WAYS
 from homework.checks.vision import VISION_CHECKS
-from homework.inspections import INSPECTED, inspections
+from homework.inspections import INSPECTED, agreement, inspections
 from homework.misconceptions import CATALOGUE
 from homework.misconceptions.runs import is_same_run
 
@@ -23,4 +23,5 @@ ANSWERS = Answers(
     helpers=HELPERS,
     inspected=INSPECTED,
     inspections=inspections,
+    agreement=agreement,
 )

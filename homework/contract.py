@@ -121,6 +121,8 @@ _VISION_FUNCTIONS = (
     ),
 )
 
+# Each part may call those before it: where one of them is wrong, it is lent to all after it.
+_PARTS = ("min_norm_solution", "aliased_coefficients", "expected_test_error", "expected_test_error_gradient")
 _THEORY_FUNCTIONS = (
     Function(
         "min_norm_solution",
@@ -129,6 +131,7 @@ _THEORY_FUNCTIONS = (
         takes=("A", "y"),
         returns=(Output("beta"),),
         arrays="numpy",
+        lendable=True,
     ),
     Function(
         "aliased_coefficients",
@@ -136,7 +139,9 @@ _THEORY_FUNCTIONS = (
         _THEORY_NOTEBOOK,
         takes=("c",),
         returns=(Output("beta"),),
+        builds_on=_PARTS[:1],
         arrays="numpy",
+        lendable=True,
     ),
     Function(
         "expected_test_error",
@@ -144,7 +149,9 @@ _THEORY_FUNCTIONS = (
         _THEORY_NOTEBOOK,
         takes=("c",),
         returns=(Output("error"),),
+        builds_on=_PARTS[:2],
         arrays="numpy",
+        lendable=True,
     ),
     Function(
         "expected_test_error_gradient",
@@ -152,6 +159,7 @@ _THEORY_FUNCTIONS = (
         _THEORY_NOTEBOOK,
         takes=("c",),
         returns=(Output("gradient"),),
+        builds_on=_PARTS[:3],
         arrays="numpy",
         lendable=True,
     ),
@@ -161,7 +169,7 @@ _THEORY_FUNCTIONS = (
         _THEORY_NOTEBOOK,
         takes=("c_init", "step_size", "n_iterations"),
         returns=(Output("trajectory"),),
-        builds_on=("expected_test_error_gradient",),
+        builds_on=_PARTS[:4],
         arrays="numpy",
     ),
 )

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grader.pipeline.homework import Answers, CodeGroup, Homework, Part
-from grader.probes.task import Probes
 from homework.contract import CONTRACT, COPYPASTE, METALEARNING, VISION
 
 if TYPE_CHECKING:
     from grader.checks.exam import CaseAnswer, Check, Exam
+    from grader.probes.task import Probes
     from grader.verdicts import Evidence
 
 _FOLDER = Path(__file__).parent
+_NOTEBOOKS = _FOLDER.parent / "reference" / "notebooks"
 
 
 def _probes() -> Probes:
@@ -45,6 +46,7 @@ HOMEWORK = Homework(
             "Masked autoencoders",
             groups=(CodeGroup(VISION, "Masked autoencoders", ("MAE_student.ipynb",)),),
             notebooks=("MAE_student.ipynb",),
+            sources=_NOTEBOOKS,
         ),
         Part(
             METALEARNING,
@@ -64,6 +66,7 @@ HOMEWORK = Homework(
                 CodeGroup(COPYPASTE, "Meta-learning, part (g)", ("utils_classification_copypaste.py",)),
             ),
             notebooks=("metalearning-part0.ipynb", "metalearning-part1.ipynb", "metalearning-part2.ipynb"),
+            sources=_NOTEBOOKS,
             libraries=("sklearn.linear_model", "matplotlib.pyplot"),
             cases="meta_",
             are_run=True,

@@ -4,13 +4,20 @@ from pathlib import Path
 
 from grader.release.workshop import Workshop
 from homework.release.gate_mistakes import trials_with_mistakes
+from homework.release.measured import NUMBERS
+from homework.release.sources import SOURCES
 from homework.release.submissions import write_example_submission, write_solved_submission
 from homework.release.vectors import public_vectors
 from homework.release.vectors_metalearning import metalearning_vectors
+from homework.release.vision_run import prepare_vision
 from homework.trust.examples import document
 from homework.trust.single_precision import SINGLE_PRECISION
 
 WORKSHOP = Workshop(
+    sources=SOURCES,
+    prepare={"MAE_student": prepare_vision},
+    numbers=NUMBERS,
+    slowest=("metalearning-part2", "metalearning-part1", "MAE_student"),
     write_solved=write_solved_submission,
     vectors={"public_vectors.pt": public_vectors, "public_vectors_metalearning.pt": metalearning_vectors},
     write_example=write_example_submission,

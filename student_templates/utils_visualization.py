@@ -4,6 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from utils import solve_logistic, solve_ls
 
+# The weights that were tested in the last run, by iteration: what `visualize_weight_history` shows.
+WEIGHT_HISTORY = {}
+_last_shown = []
 COLOURS = {"all weights 1": "tab:orange", "meta-learned": "tab:blue", "oracle": "tab:green", "zero": "tab:gray"}
 
 
@@ -59,7 +62,33 @@ def visualize_test_loss_classification(
     _plot_test_loss(iteration, n_train_inner, learned, unweighted, oracle, zero, ylabel)
 
 
+def visualize_weight_history(k_idx, kinds):
+    """
+    Plot how the feature weights of the last run moved from test to test.
+
+    Args:
+        k_idx: the true features, one line for each.
+        kinds: name -> indices of other features, shown by their median and a band from 10th to 90th percentile.
+    """
+    iterations, weights = list(WEIGHT_HISTORY), np.array(list(WEIGHT_HISTORY.values()))
+    _, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    for k in k_idx:
+        axes.plot(iterations, weights[:, k], color="tab:blue", label="true features" if k == k_idx[0] else None)
+    for (name, members), colour in zip(kinds.items(), ("tab:red", "tab:gray"), strict=False):
+        if len(members) == 0:  # with few features there may be no alias
+            continue
+        low, middle, high = np.percentile(weights[:, members], [10, 50, 90], axis=1)
+        axes.plot(iterations, middle, color=colour, label=f"{name}: median of {len(members)}")
+        axes.fill_between(iterations, low, high, color=colour, alpha=0.2)
+    axes.set_xlabel("iteration of the outer loop")
+    axes.set_ylabel("feature weight")
+    axes.legend(fontsize=8)
+    plt.show()
+    plt.close()
+
+
 def _plot_prediction(data_dict, feature_weights, n_train_post, solve):
+    _last_shown[:] = [np.array(feature_weights)]
     train, test = data_dict["train"][n_train_post], data_dict["test"]
     _, (left, right) = plt.subplots(1, 2, figsize=(12, 3.5), layout="constrained")
     left.plot(test["x"], test["y"][0], color="black", linewidth=2, label="truth")
@@ -78,6 +107,10 @@ def _plot_prediction(data_dict, feature_weights, n_train_post, solve):
 
 
 def _plot_test_loss(iteration, n_train_inner, learned, unweighted, oracle, zero, ylabel):
+    if iteration == 0:
+        WEIGHT_HISTORY.clear()
+    if _last_shown:
+        WEIGHT_HISTORY[iteration] = _last_shown[0]
     _, (whole, near) = plt.subplots(1, 2, figsize=(12, 3.5), layout="constrained")
     for axes in (whole, near):
         for name, curve in (("all weights 1", unweighted), ("meta-learned", learned), ("oracle", oracle)):

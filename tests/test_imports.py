@@ -12,10 +12,10 @@ ROOT = Path(__file__).parents[1]
 
 # Room -> rooms that it may import. A change here needs its reason in CONTRIBUTING.md, in the same table.
 BELOW_PIPELINE = {
-    "grader.archives",
     "grader.errors",
     "grader.verdicts",
-    "reference",
+    "grader.archives",
+    "grader.contract",
     "grader.checks",
     "grader.feedback",
     "grader.intake",
@@ -30,17 +30,18 @@ ALLOWED: dict[str, set[str]] = {
     "grader.errors": set(),
     "grader.verdicts": set(),
     "grader.wire": set(),
+    "grader.contract": set(),
     "grader.archives": set(),
     "grader.stand_in": set(),
     "grader.sandbox": {"grader.wire", "grader.errors"},
-    "grader.intake": {"grader.archives", "grader.wire", "grader.errors"},
-    "grader.probes": {"grader.wire"},
+    "grader.intake": {"grader.wire", "grader.errors", "grader.archives"},
+    "grader.probes": {"grader.wire", "grader.contract"},
     "grader.rubric": {"grader.errors"},
-    "grader.checks": {"grader.wire", "grader.verdicts", "reference"},
+    "grader.checks": {"grader.wire", "grader.verdicts", "grader.contract"},
     "grader.feedback": {"grader.verdicts", "grader.rubric", "grader.errors"},
     "grader.pipeline": BELOW_PIPELINE,
-    "grader.release": {"grader.errors", "grader.rubric", "grader.pipeline", "grader.stand_in", "reference"},
-    "grader.simulate": {"grader.archives", "grader.errors"},
+    "grader.release": {"grader.errors", "grader.rubric", "grader.pipeline", "grader.stand_in"},
+    "grader.simulate": {"grader.errors", "grader.archives"},
     "grader.preview": {"grader.errors", "grader.verdicts", "grader.feedback"},
     "grader.audit": {
         "grader.errors",
@@ -49,6 +50,7 @@ ALLOWED: dict[str, set[str]] = {
         "grader.intake",
         "grader.probes",
         "grader.checks",
+        "grader.pipeline",
     },
     "grader.fleet": {
         "grader.archives",
@@ -72,10 +74,13 @@ ALLOWED: dict[str, set[str]] = {
         "grader.trust",
         "grader.fleet",
     },
-    "grader.__main__": {"grader.commands", "grader.errors"},
+    "grader.__main__": {"grader.commands", "grader.errors", "grader.pipeline"},
+    "homework": {*BELOW_PIPELINE, "grader.pipeline", "grader.release", "grader.trust", "reference"},
 }
 # The zygote is forked off before any of these comes in: the answers are never in the room.
 SECRET_ROOMS = {"reference", "grader.checks"}
+# Of the homework, what workers may know; all else of it knows answers.
+OPEN_MODULES = {"homework", "homework.homework", "homework.contract"}
 
 
 def modules_of(package: str) -> dict[str, Path]:
@@ -89,13 +94,13 @@ def modules_of(package: str) -> dict[str, Path]:
     return found
 
 
-MODULES = {**modules_of("grader"), **modules_of("reference")}
+MODULES = {**modules_of("grader"), **modules_of("homework"), **modules_of("reference")}
 
 
 def room_of(module: str) -> str | None:
     """Return the room that a module belongs to; None for `grader` itself, which is empty."""
     first, _, rest = module.partition(".")
-    if first == "reference":
+    if first in ("reference", "homework"):
         return first
     return f"{first}.{rest.partition('.')[0]}" if rest else None
 
@@ -130,7 +135,7 @@ def _runs_later_or_never(node: ast.AST) -> bool:
 
 
 def _is_ours(name: str) -> bool:
-    return name.partition(".")[0] in ("grader", "reference")
+    return name.partition(".")[0] in ("grader", "homework", "reference")
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -179,7 +184,7 @@ def _named_rooms(text: str, above: set[str]) -> set[str]:
         return above
     if text.startswith("nothing"):
         return set()
-    return {name if name == "reference" else f"grader.{name}" for name in text.split(", ")}
+    return {name if name in ("reference", "homework") else f"grader.{name}" for name in text.split(", ")}
 
 
 def loaded_by(module: str) -> set[str]:
@@ -225,6 +230,8 @@ def _names(node: ast.AST) -> list[str]:
         # What workers do; `grader.pipeline.run` imports these just before the fork.
         "grader.probes.task",
         "grader.probes.saved",
+        "homework.homework",
+        "homework.probes",
         "grader.audit.plan",
         "grader.audit.execute",
         "grader.audit.compare",
@@ -232,10 +239,26 @@ def _names(node: ast.AST) -> list[str]:
 )
 def test_nothing_that_is_loaded_before_the_fork_knows_an_answer(module: str) -> None:
     """What the zygote has in memory, every worker has: no reference and no check is among it."""
-    rooms = {room_of(name) for name in loaded_by(module)}
+    loaded = loaded_by(module)
 
-    assert not rooms & SECRET_ROOMS
-    assert loaded_by("grader.pipeline.questions") & set(modules_of("reference"))  # the search finds what is there
+    assert not {room_of(name) for name in loaded} & SECRET_ROOMS
+    assert all(
+        name in OPEN_MODULES or name.startswith("homework.probes") for name in loaded if room_of(name) == "homework"
+    )
+    assert loaded_by("homework.answers") & set(modules_of("reference"))  # the search finds what is there
+
+
+def test_the_harness_knows_no_homework() -> None:
+    """It is handed one object, and imports nothing of the homework or of the reference."""
+    users = {
+        module
+        for module, path in MODULES.items()
+        if module.startswith("grader")
+        and {room_of(name) for name in imports_of(ast.parse(path.read_text(encoding="utf-8")))}
+        & {"homework", "reference"}
+    }
+
+    assert not users
 
 
 def test_the_self_check_works_without_the_reference() -> None:

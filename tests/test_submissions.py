@@ -1,8 +1,8 @@
 """
-Whole submissions, graded: the name of the folder under tests/submissions is the verdict they must get.
+Whole submissions, graded: the name of the folder under homework/submissions is the verdict they must get.
 
-To add a case, write tests/submissions/<verdict>/<name>.yaml, an edited solved notebook; grader/trust/cases.py says how.
-Other right ways to solve the homework stand in grader/trust/variants, in the same form.
+To add a case, write homework/submissions/<verdict>/<name>.yaml, an edited solved notebook; grader/trust/cases.py says
+how. Those that passed are right ways to solve the homework.
 Every question that it does not name must be PASSED, with all its points. A run asks in full what a case touches, and
 little of the rest; with --slow it asks everything. A training (<function>.convergence) takes seconds and is asked only
 of a case that names it.
@@ -22,24 +22,19 @@ import jsonschema
 import pytest
 import torch
 import yaml
-from grader.trust.variants import variant_cases
 
 from grader.feedback.results import SCHEMA
 from grader.pipeline.run import Report, Settings, grade_submission
-from grader.release.notebooks import notebook_bytes, solved_notebook
+from grader.release.notebooks import notebook_bytes
 from grader.rubric import Question, Rubric, load_rubric
-from grader.trust.cases import Case, Changes, half_questions, read_case
+from grader.trust.cases import Case, Changes, known_cases, questions_of, training_questions
 from grader.verdicts import Verdict
 from homework.homework import HOMEWORK
-from tests.known import trainings, vision_questions
+from homework.release.sources import solved_notebook
+from tests.known import VISION, vision_questions
 
-FOLDER = Path(__file__).parent / "submissions"
 REPOSITORY = Path(__file__).parents[1]
-# The folders hostile and malformed have verdicts in their files: see tests/hostile.
-CASES = [
-    *variant_cases(),
-    *(read_case(path) for path in sorted(FOLDER.glob("*/*.yaml")) if path.parent.name.upper() in Verdict.__members__),
-]
+CASES = known_cases(HOMEWORK, *Verdict)
 
 
 def graded_rubric(keep: Callable[[Question], bool]) -> Rubric:
@@ -48,11 +43,11 @@ def graded_rubric(keep: Callable[[Question], bool]) -> Rubric:
 
 
 def rubric_of(case: Case, *, whole: bool) -> Rubric:
-    """Return the rubric of a case's half, or what of it the case touches, with the case's time limit."""
+    """Return the rubric of a case's part, or what of it the case touches, with the case's time limit."""
     limit = {} if case.time_limit_s is None else {"time_limit_s": case.time_limit_s}
     named = {*case.loses, *case.touches, *case.also}
-    asked = [question for question in half_questions(meta=case.is_meta) if whole or case.asks(question)]
-    asked += [question for question in trainings() if question.check in named]
+    asked = [each for each in questions_of(HOMEWORK, case.part) if whole or case.asks(HOMEWORK, each)]
+    asked += [each for each in training_questions(HOMEWORK, case.part) if each.check in named]
     asked = [replace(question, **limit) for question in asked]
     return replace(load_rubric(HOMEWORK.rubric), questions=tuple(asked))
 
@@ -101,6 +96,7 @@ def test_folder_is_the_verdict(case: Case, tmp_path: Path, request: pytest.Fixtu
 # One mistake and one lent helper: what a packing could change would show.
 PACKED = Case(
     "packed",
+    VISION,
     Verdict.FAILED,
     "The mask is inverted.",
     Changes(
@@ -201,7 +197,7 @@ def test_answers_are_out_of_reach(tmp_path: Path) -> None:
         THIEF.format(root=REPOSITORY, out=out) + "return index_sequence(torch.cat([kept_x, masked_x], 1), ids_restore)"
     )
     thief = replace(PACKED, changes=Changes(bodies={"restore_masked": body}))
-    content = yaml.safe_load((REPOSITORY / "grader" / "rubric.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load((REPOSITORY / "homework" / "rubric.yaml").read_text(encoding="utf-8"))
     for entry in content["parts"]["vision"]:
         entry["enabled"] = entry["check"].startswith("restore_masked.")
     rubric = tmp_path / "rubric.yaml"

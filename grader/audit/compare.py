@@ -10,19 +10,27 @@ from __future__ import annotations
 import ast
 import json
 import re
+import signal
 import socket
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from grader import wire
-from grader.audit.outputs import Shown, difference, shown_by
+from grader.audit.outputs import Shown, Uncomparable, difference, shown_by
 from grader.audit.plan import PlannedCell, plan_notebook
 from grader.audit.rewrite import Rules
+from grader.audit.saved import small_integer
 
 MAX_TEXT = 160
 MAX_CHANGES = 6
+CELL_S = 2.0  # for comparing one cell; an honest one takes milliseconds
+NOTEBOOK_S = 30.0  # for all cells of a notebook: half of what this worker has
+UNCOMPARED = "could not be compared"
 _LOST = re.compile(r"name '(\w+)' is not defined")
 _NOT_FINISHED = frozenset({"TIMEOUT", "TIMEOUT_KILLED", "CRASHED", "OUT_OF_BUDGET", "NOT_REACHED", "TOO_MUCH_OUTPUT"})
 
@@ -34,11 +42,12 @@ def compare_outputs(request: wire.Message, _: socket.socket) -> wire.Message:
     cells = plan_notebook(meta["name"], data, Rules(**meta["rules"]), other_images=meta["other_images"])
     executions = {each["number"]: each for each in meta["executions"]}
     outputs = {number: _read_outputs(request.arrays.get(f"outputs/{number}")) for number in executions}
+    deadline = time.monotonic() + NOTEBOOK_S
     records = []
     unmade: dict[str, int] = {}  # name -> the cell that would have bound it and did not come to its end
     for cell in cells:
         execution = executions.get(cell.saved.number, {"status": "NOT_REACHED", "seconds": 0.0})
-        record = _record(cell, execution, outputs.get(cell.saved.number, []), unmade)
+        record = _record_in_time(cell, execution, outputs.get(cell.saved.number, []), unmade, deadline)
         records.append(record)
         if record["status"] in _NOT_FINISHED | {"NEEDS_NAMES"}:
             unmade.update(dict.fromkeys(_binds(cell.source), cell.saved.number))
@@ -47,36 +56,92 @@ def compare_outputs(request: wire.Message, _: socket.socket) -> wire.Message:
     return wire.Message("compared", meta, {"executed": np.frombuffer(executed, dtype=np.uint8)})
 
 
-def _record(
-    cell: PlannedCell, execution: Mapping[str, Any], outputs: Sequence[dict[str, Any]], unmade: Mapping[str, int]
+def _record_in_time(
+    cell: PlannedCell,
+    execution: Mapping[str, Any],
+    outputs: Sequence[dict[str, Any]] | None,
+    unmade: Mapping[str, int],
+    deadline: float,
 ) -> dict[str, Any]:
-    then, now = shown_by(cell.saved.outputs), shown_by(outputs)
-    status = execution["status"] if cell.source.strip() else "EMPTY"
-    needs = _needed_name(outputs, unmade) if status == "ERROR" else None
-    record: dict[str, Any] = {
+    """Return a cell's record; whatever its outputs do to the comparison costs this cell's and no other's."""
+    left_s = min(CELL_S, deadline - time.monotonic())
+    try:
+        if outputs is None:
+            raise Uncomparable("what it shows now cannot be read")
+        with _limited(left_s):
+            return _record(cell, execution, outputs, unmade)
+    except Uncomparable as error:
+        why = str(error)
+    except Exception as error:  # a comparison that fails must be seen, and must not end that of other cells
+        why = f"comparing it failed ({type(error).__name__})"
+    return {**_bare_record(cell, execution), "verdict": UNCOMPARED, "why": why[:MAX_TEXT]}
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Raise Uncomparable in what takes longer; outside the main thread, where no signal arrives, nothing is limited."""
+
+    def stop(*_: object) -> None:
+        raise Uncomparable("comparing it takes too long")
+
+    if seconds <= 0:
+        raise Uncomparable("the time for comparing was used up")
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _bare_record(cell: PlannedCell, execution: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a cell without a look at what it shows."""
+    return {
         "number": cell.saved.number,
-        "status": "NEEDS_NAMES" if needs else status,
+        "status": execution["status"] if cell.source.strip() else "EMPTY",
         "seconds": execution["seconds"],
         "was_run": cell.saved.was_run,
         "reached": cell.reached,
         "verdict": "",
+        "why": "",
         "then": "",
         "now": "",
-        "error_then": then.error[:MAX_TEXT],
-        "error_now": now.error[:MAX_TEXT],
-        "needs": list(needs) if needs else [],
-        "silent": _shows_what_it_cannot(cell, then),
+        "error_then": "",
+        "error_now": "",
+        "needs": [],
+        "silent": False,
         "changes": [
             [change.line, _short(change.before), _short(change.after), change.why]
             for change in cell.changes[:MAX_CHANGES]
         ],
     }
+
+
+def _record(
+    cell: PlannedCell, execution: Mapping[str, Any], outputs: Sequence[dict[str, Any]], unmade: Mapping[str, int]
+) -> dict[str, Any]:
+    record = _bare_record(cell, execution)
+    then, now = shown_by(cell.saved.outputs), shown_by(outputs)
+    needs = _needed_name(outputs, unmade) if record["status"] == "ERROR" else None
+    record.update(
+        status="NEEDS_NAMES" if needs else record["status"],
+        needs=list(needs) if needs else [],
+        error_then=then.error[:MAX_TEXT],
+        error_now=now.error[:MAX_TEXT],
+        silent=_shows_what_it_cannot(cell, then),
+    )
     record.update(_verdict(record["status"], cell, then, now))
     return record
 
 
 def _verdict(status: str, cell: PlannedCell, then: Shown, now: Shown) -> dict[str, str]:
     """Return the verdict, and the lines in which the outputs part."""
+    if status == "TOO_MUCH_OUTPUT":
+        return {"verdict": UNCOMPARED, "why": "it shows more now than can be kept"}
     if status in ("EMPTY", "NEEDS_NAMES", *_NOT_FINISHED):
         return {"verdict": "not run"}
     if not cell.saved.was_run:
@@ -168,18 +233,19 @@ def _short(text: str) -> str:
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
-def _read_outputs(array: wire.Array | None) -> list[dict[str, Any]]:
+def _read_outputs(array: wire.Array | None) -> list[dict[str, Any]] | None:
+    """Return what a cell showed now, or None where that cannot be read."""
     try:
-        content = json.loads(array.tobytes()) if array is not None else []
+        content = json.loads(array.tobytes(), parse_int=small_integer) if array is not None and array.size else []
     except (ValueError, RecursionError):
-        return []
-    return [output for output in content if isinstance(output, dict)] if isinstance(content, list) else []
+        return None
+    return [output for output in content if isinstance(output, dict)] if isinstance(content, list) else None
 
 
 def _executed_notebook(
     cells: Sequence[PlannedCell],
     executions: Mapping[int, Mapping[str, Any]],
-    outputs: Mapping[int, Sequence[dict[str, Any]]],
+    outputs: Mapping[int, Sequence[dict[str, Any]] | None],
 ) -> bytes:
     """Return the cells as they were executed, with what they showed, as a notebook of format 4."""
     made = []
@@ -192,7 +258,7 @@ def _executed_notebook(
                 "execution_count": number if number in executions else None,
                 "metadata": {"audit": {"status": executions.get(number, {}).get("status", "NOT_REACHED")}},
                 "source": cell.source,
-                "outputs": list(outputs.get(number, [])),
+                "outputs": list(outputs.get(number) or []),
             }
         )
     language = {"name": "python"}

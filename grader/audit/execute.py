@@ -15,6 +15,7 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class _OneKernel(KernelSpecManager):
 def execute(request: wire.Message, connection: socket.socket) -> wire.Message:
     """Execute a notebook's cells in order and tell of each."""
     logging.disable(logging.CRITICAL)
+    sys.path[:] = [path for path in sys.path if os.path.isabs(path)]  # cells write where this worker stands
     settings = Settings(**request.meta["settings"])
     cells = json.loads(request.arrays["plan"].tobytes())
     home = Path.cwd() / "notebook"
@@ -194,7 +196,8 @@ class _Run:
             *(sys.executable, "-I", "-B", "-c", KERNEL_SOURCE, json.dumps(arguments)),
             *("-f", "{connection_file}", "--HistoryManager.enabled=False"),
         ]
-        folder = self._home.parent
+        # Cells could have written into the folders of the kernel before.
+        folder = Path(tempfile.mkdtemp(prefix="kernel-", dir=self._home.parent))
         manager = AsyncKernelManager(
             transport="ipc",
             ip=str(folder / "k"),
@@ -209,14 +212,14 @@ class _Run:
             startup_timeout=_START_S,
         )
         self._client.reset_execution_trackers()
-        await self._client.async_start_new_kernel(cwd=str(self._home), env=self._environment())
+        await self._client.async_start_new_kernel(cwd=str(self._home), env=self._environment(folder))
         await self._client.async_start_new_kernel_client()
         for source in self._quick:
             await self._run_source(source, _AGAIN_S * 2)
             if self._client is None:
                 raise RuntimeError("a cell that was quick before ended the kernel")
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, folder: Path) -> dict[str, str]:
         threads = str(self._settings.threads)
         return {
             **os.environ,
@@ -224,7 +227,8 @@ class _Run:
             "OMP_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
             **self._settings.variables,
-            "IPYTHONDIR": str(self._home.parent / "ipython"),
+            "HOME": str(folder),
+            "IPYTHONDIR": str(folder / "ipython"),
             **({} if self._settings.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}),
         }
 

@@ -15,7 +15,7 @@ from grader.audit.rewrite import NOT_RUN
 from grader.audit.run import Audit, Settings
 
 LOOK, NOTE, CHANGED = "look", "note", "changed"
-_NOT_FINISHED = ("TIMEOUT", "TIMEOUT_KILLED", "CRASHED", "TOO_MUCH_OUTPUT")
+_NOT_FINISHED = ("TIMEOUT", "TIMEOUT_KILLED", "CRASHED")
 _MANY = 12
 
 
@@ -80,6 +80,8 @@ def saved_findings(audit: Audit) -> list[Finding]:
 def _of_the_whole(record: NotebookRecord) -> Iterator[Finding]:
     if record.ended:
         yield Finding(NOTE, f"The execution was ended early: {record.ended}. The cells after it were not run.")
+    if record.uncompared:
+        yield Finding(LOOK, f"Nothing of what it shows could be compared: {record.uncompared}.")
     if record.never_run:
         text = "No cell has an execution number or an output: the file does not show that it was ever run."
         yield Finding(LOOK, text)
@@ -103,6 +105,8 @@ def _of_cell(cell: CellRecord, settings: Settings) -> Iterator[Finding]:
         name, maker = cell.needs
         text = f"Cell {cell.number} was not run: it needs “{name}”, which cell {maker} did not come to make."
         yield Finding(NOTE, text, cell.number)
+    if cell.verdict == "could not be compared":
+        yield Finding(LOOK, f"What cell {cell.number} shows could not be compared: {cell.why}.", cell.number)
     if cell.verdict in ("differs", "not comparable"):
         level = LOOK if cell.verdict == "differs" else NOTE
         tail = "" if cell.verdict == "differs" else f" Not comparable: {_reduction(settings)}."

@@ -1,9 +1,9 @@
 """
 A notebook's kernel for an audit: a program of its own, started by the worker beside which it runs.
 
-It is an ordinary ipykernel but for three things: after its sockets are made and before the first cell runs it goes
-under the sandbox's strict filter, in which no socket can be made; shell commands and most magics do nothing; and
-`google.colab` is there, without effect.
+It is an ordinary ipykernel but for three things: after its sockets are made, and before a configuration, a module or a
+cell that students could have written is read, it goes under the sandbox's strict filter, in which no socket can be
+made; shell commands and most magics do nothing; and `google.colab` is there, without effect.
 """
 
 import base64
@@ -100,6 +100,36 @@ def compute_exactly() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
+def guarded(application: Any, settings: dict[str, str]) -> Any:
+    """
+    Return a kernel application that gives up its sockets before anything of the submission can run in it.
+
+    Its sockets are made from what is installed alone: no configuration is read, and what lies beside the notebook is
+    found only by what is imported after the filter stands.
+    """
+
+    class Guarded(application):  # type: ignore[misc]  # its type is known only where ipykernel is installed
+        def load_config_file(self, *_: object, **__: object) -> None:
+            """Read none: a cell of a kernel before this one may have written it."""
+
+        def init_kernel(self) -> None:
+            """Put this process under the filter, then begin with what reads files."""
+            if settings["filter"]:
+                give_up_sockets(base64.b64decode(settings["filter"]))
+            super().init_kernel()
+
+        def init_path(self) -> None:
+            """Let modules beside the notebook be found, after everything that is installed and what stands in."""
+            offer_colab()
+            if settings["stand_ins"]:
+                offer_stand_ins(settings["stand_ins"])
+            if settings["device"] == "cuda":
+                compute_exactly()
+            sys.path.append("")
+
+    return Guarded
+
+
 def main(settings: dict[str, str]) -> None:
     """Be the kernel."""
     kernelapp: Any = importlib.import_module("ipykernel.kernelapp")
@@ -107,17 +137,9 @@ def main(settings: dict[str, str]) -> None:
 
     # Output of the cells' own subprocesses would come home over TCP, which libzmq cannot even try to have here.
     kernelapp.IOPubThread = lambda pub_socket, pipe: thread_type(pub_socket, pipe=False)
-    sys.path.append("")  # modules beside the notebook, after everything that is installed
-    offer_colab()
-    if settings["stand_ins"]:
-        offer_stand_ins(settings["stand_ins"])
-    if settings["device"] == "cuda":
-        compute_exactly()
-    application = kernelapp.IPKernelApp.instance()
+    application = guarded(kernelapp.IPKernelApp, settings).instance()
     application.initialize(sys.argv[2:])
     quieten(application.shell)
-    if settings["filter"]:
-        give_up_sockets(base64.b64decode(settings["filter"]))
     application.start()
 
 

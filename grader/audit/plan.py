@@ -24,7 +24,7 @@ from grader.intake.choose import choose_tensors
 from grader.intake.holdings import Held
 from grader.intake.kinds import Kind
 from grader.intake.report import Note
-from grader.intake.survey import contents_of
+from grader.intake.survey import contents_of, distinct_saved
 
 MAX_NOTEBOOKS = 8
 MAX_FILES = 60
@@ -77,7 +77,7 @@ def plan(request: wire.Message, _: socket.socket) -> wire.Message:
         notebooks.append({"name": _name(path), "cells": len(cells)})
     beside = _beside(contents)
     arrays.update({f"file/{index}": _bytes(data) for index, data in enumerate(beside.values())})
-    role, _used = choose_tensors([path for path, held in contents.items() if held.kind is Kind.SAVED], notes)
+    role, _used = choose_tensors(distinct_saved(contents), notes)
     if "autograder" in role:
         arrays["autograder"] = _bytes(contents[role["autograder"]].data)
     meta = {"notebooks": notebooks, "files": list(beside), "notes": [note.text[:500] for note in notes[:20]]}

@@ -21,7 +21,7 @@ STATUSES = {
     "NEEDS_NAMES": "needs what a cell before it did not come to make",
     "EMPTY": "has nothing to run",
 }
-VERDICTS = ("same", "differs", "not comparable", "not run", "never run", "nothing shown")
+VERDICTS = ("same", "differs", "could not be compared", "not comparable", "not run", "never run", "nothing shown")
 _TEXT, _NAME, _MAX_CELLS = 200, 80, 500
 
 
@@ -49,6 +49,7 @@ class CellRecord:
         status: a key of `STATUSES`.
         seconds: that it took.
         verdict: one of `VERDICTS`.
+        why: it could not be compared, as the end of a sentence.
         then, now: the lines in which the outputs part, empty where there are none.
         error_then, error_now: names of exceptions that ended it.
         needs: a name that is missing, with the cell that would have made it; or nothing.
@@ -62,6 +63,7 @@ class CellRecord:
     status: str
     seconds: float
     verdict: str
+    why: str = ""
     then: str = ""
     now: str = ""
     error_then: str = ""
@@ -101,6 +103,7 @@ class NotebookRecord:
         order: (cell, its execution number, earlier cell, that one's number) of cells run before an earlier one.
         never_run: no cell of the file has an execution number or an output.
         ended: how its worker ended where it did not come to its end, or "".
+        uncompared: why nothing that it shows could be compared, or "".
         executed: the executed notebook's bytes.
     """
 
@@ -110,6 +113,7 @@ class NotebookRecord:
     never_run: bool = False
     ended: str = ""
     executed: bytes = field(default=b"", repr=False)
+    uncompared: str = ""
 
 
 def read_plan(message: Message) -> tuple[list[PlannedNotebook], list[str], list[str]]:
@@ -174,6 +178,7 @@ def _cell(value: object) -> CellRecord:
         status=_one_of(fields["status"], STATUSES),
         seconds=_seconds(fields["seconds"]),
         verdict=_one_of(fields["verdict"], VERDICTS),
+        why=_text(fields["why"], _TEXT),
         needs=(_text(needs[0], _NAME), _integer(needs[1], _MAX_CELLS)) if len(needs) == 2 else None,
         changes=tuple(_change(item) for item in _list(fields["changes"], 50)),
         then=_text(fields["then"], _TEXT),

@@ -80,6 +80,7 @@ def _notebook_json(record: NotebookRecord, index: int, audit: Audit) -> dict[str
         "verdicts": tally(record),
         "never_run": record.never_run,
         "ended": record.ended,
+        "uncompared": record.uncompared,
         "findings": [asdict(finding) for finding in findings_of(record, audit.settings)],
         "cells": cells,
     }

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from grader.audit.record import (
 )
 from grader.errors import StaffError
 from grader.intake.collect import collect
+from grader.intake.names import safe_text
 from grader.pipeline.homework import Homework
 from grader.sandbox import syscalls
 from grader.sandbox.host import Sandbox
@@ -39,9 +40,10 @@ _READING = Limits(wall_s=60.0, memory_mib=1024)
 _PLAN_CAPS = Caps(header_bytes=_MIB, body_bytes=192 * _MIB)
 _CELL_CAPS = Caps(body_bytes=33 * _MIB, arrays=1)
 _RECORD_CAPS = Caps(header_bytes=8 * _MIB, body_bytes=160 * _MIB, arrays=1)
-_MAX_OUTPUTS_BYTES = 96 * _MIB  # of one notebook
+_MAX_OUTPUTS_BYTES = 48 * _MIB  # of one notebook: the worker that compares needs ten times as much memory
 _STARTING_S = 90.0  # for the kernel to start and to end, on top of the cells' own time
 _IMAGES_ON_CPU = 256  # two batches: an epoch of the largest network takes seconds
+_SHOWN_NAME = 120  # characters
 _TRAINED = "_acc"  # the end of the keys under which accuracies are saved
 
 
@@ -123,10 +125,13 @@ class _Told:
         with contextlib.suppress(MalformedAnswer):
             progress = read_progress(message)
             outputs = message.arrays["outputs"]
+            if progress.number in self.cells:
+                return Message("go")
+            if self.held_bytes + outputs.nbytes > _MAX_OUTPUTS_BYTES:
+                progress, outputs = replace(progress, status="TOO_MUCH_OUTPUT"), outputs[:0]
             self.held_bytes += outputs.nbytes
-            if progress.number not in self.cells and self.held_bytes <= _MAX_OUTPUTS_BYTES:
-                self.cells[progress.number] = progress
-                self.outputs[f"outputs/{progress.number}"] = outputs
+            self.cells[progress.number] = progress
+            self.outputs[f"outputs/{progress.number}"] = outputs
         return Message("go")
 
 
@@ -205,7 +210,7 @@ class _Auditor:
         records, written = self._execute_all(notebooks, planned.arrays)
         saved = self._compare_saved(planned.arrays.get("autograder"), written)
         return Audit(
-            path.name,
+            safe_text(path.name, limit=_SHOWN_NAME),
             self._settings,
             self._running.walls.describe(),
             tuple(records),
@@ -270,7 +275,7 @@ class _Auditor:
                 raise MalformedAnswer(outcome.ending.value)
             return read_records(outcome.message, notebook.name, ended=ended)
         except MalformedAnswer as error:
-            return NotebookRecord(notebook.name, (), ended=f"its outputs could not be compared ({error})")
+            return NotebookRecord(notebook.name, (), ended=ended, uncompared=str(error))
 
     def _compare_saved(self, handed_in: Array | None, written: Array | None) -> list[SavedValue]:
         if handed_in is None and written is None:
@@ -280,7 +285,9 @@ class _Auditor:
         from grader.checks.compare import Calibration  # it may be imported only after the zygotes were forked
 
         tolerance, reduced = Calibration(self._settings.homework.calibration).widest_tolerance(), self._settings.reduced
-        return [compare_key(key, then.get(key), now.get(key), tolerance, reduced=reduced) for key in keys]
+        compared = (compare_key(key, then.get(key), now.get(key), tolerance, reduced=reduced) for key in keys)
+        # Students choose the keys of their file.
+        return [replace(value, key=safe_text(value.key, limit=_SHOWN_NAME)) for value in compared]
 
     def _load(self, file: Array | None) -> dict[str, list[Array]]:
         if file is None:

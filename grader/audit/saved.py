@@ -46,13 +46,15 @@ def read_saved(name: str, data: bytes) -> list[SavedCell]:
 
 
 def _parse(data: bytes) -> Any:
-    def small(text: str) -> int:
-        return int(text) if len(text) <= _LONGEST_NUMBER else 0
-
     try:
-        return json.loads(decode(data), parse_int=small, strict=False)
+        return json.loads(decode(data), parse_int=small_integer, strict=False)
     except (ValueError, RecursionError):
         return None
+
+
+def small_integer(text: str) -> int:
+    """Return a number of a notebook's file, and 0 for one of thousands of digits, which Python refuses."""
+    return int(text) if len(text) <= _LONGEST_NUMBER else 0
 
 
 def _saved_cell(number: int, cell: dict[str, Any]) -> SavedCell:
@@ -60,7 +62,7 @@ def _saved_cell(number: int, cell: dict[str, Any]) -> SavedCell:
     return SavedCell(
         number,
         clean_source(joined(cell.get("source"))),
-        count if type(count) is int else None,
+        count if type(count) is int and count >= 0 else None,
         tuple(output for output in outputs if isinstance(output, dict)) if isinstance(outputs, list) else (),
     )
 

@@ -128,13 +128,14 @@ class Lending:
         for tensor in inputs.values():
             tensor.requires_grad_(tensor.is_floating_point())
         outputs = helper.compute(inputs, self.settings if helper.of_question else request.meta["settings"])
-        self._keep(_Graph(inputs, outputs, _elements_of(request.arrays)))
+        call = self._requests - 1  # counted from 0
+        self._keep(call, _Graph(inputs, outputs, _elements_of(request.arrays)))
         arrays = to_arrays({str(index): output for index, output in enumerate(outputs)})
-        return Message("reply", {"call": self._requests, "outputs": list(arrays)}, arrays)
+        return Message("reply", {"call": call, "outputs": list(arrays)}, arrays)
 
-    def _keep(self, graph: _Graph) -> None:
-        """Keep the graph of the request that is answered, and let the oldest go."""
-        self._graphs[self._requests] = graph
+    def _keep(self, call: int, graph: _Graph) -> None:
+        """Keep a call's graph, and let the oldest go."""
+        self._graphs[call] = graph
         while (
             len(self._graphs) > self.allowance.graphs
             or sum(each.elements for each in self._graphs.values()) > self.allowance.held_elements

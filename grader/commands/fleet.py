@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,21 +13,25 @@ from rich.table import Table
 
 from grader.commands.beforehand import require_roster, require_rubric
 from grader.commands.grade import choose_device
+from grader.commands.students import write_student_pages
 from grader.errors import StaffError
 from grader.feedback.text import plain
-from grader.fleet.compare import COLUMNS, Comparison, compare_gradings, read_grading
+from grader.fleet.compare import COLUMNS, Comparison, compare_gradings, read_grading, require_same_kind
 from grader.fleet.export import require_export
+from grader.fleet.gradebook import Filled
+from grader.fleet.lateness import require_time
 from grader.fleet.nursery import Job
 from grader.fleet.page import write_page
 from grader.fleet.pool import Ended
 from grader.fleet.record import GRADED, write_whole
 from grader.fleet.schedule import ClassSettings, GradedClass, Pool, grade_class, load_class
 from grader.fleet.statistics import figures_of, names_of, possible_of
-from grader.fleet.tables import csv_bytes, write_tables
+from grader.fleet.tables import canvas_gradebook, csv_bytes, write_tables
 from grader.pipeline.homework import Homework
 from grader.pipeline.run import SECRET_FILE
 
 _SHOWN = 40
+_NAMED = 8  # in one line
 
 
 def run_class(
@@ -41,9 +45,13 @@ def run_class(
     roster: Path | None,
     ray: str | None,
     gpus: float,
+    only: tuple[str, ...] = (),
+    due: str = "",
 ) -> None:
     """
     Grade a class with a progress bar, then write grades and the report.
+
+    With `only`, grade these students again and nobody else.
 
     Raises:
         StaffError: the export cannot be read, or grading cannot begin.
@@ -75,6 +83,8 @@ def run_class(
         device=choose_device(device),
         secret_file=Path(os.environ.get("GRADER_SECRET_FILE", SECRET_FILE)),
         roster=roster,
+        only=only,
+        due_at=require_time(due) if due else "",
         on_progress=show,
     )
     try:
@@ -83,7 +93,7 @@ def run_class(
         if progress.live.is_started:
             progress.stop()
     _print_class(graded_class, console)
-    write_report(out, anonymous=False)
+    write_report(homework, out, anonymous=False)
 
 
 def _ray_pool(homework: Homework, address: str, workers: int, gpus: float) -> Pool:
@@ -97,21 +107,37 @@ def _ray_pool(homework: Homework, address: str, workers: int, gpus: float) -> Po
     return pool
 
 
-def write_report(folder: Path, *, anonymous: bool) -> None:
+def write_report(homework: Homework, folder: Path, *, anonymous: bool) -> None:
     """
-    Write the page and the tables of a graded class, and say where they are.
+    Write the page, a page for each student, and the tables of a graded class, and say where they are.
 
     Raises:
         StaffError: the folder holds no graded class.
     """
     graded_class = load_class(folder)
     figures = figures_of(graded_class)
-    written = [write_page(graded_class, figures, folder, anonymous=anonymous)]
+    pages = write_student_pages(homework, graded_class, folder, anonymous=anonymous)
+    written = [write_page(graded_class, figures, folder, anonymous=anonymous, pages=pages)]
     if not anonymous:
         written += write_tables(graded_class, figures, folder)
     console = Console()
     for path in written:
         console.print(f"Written: {escape(str(path))}", highlight=False, soft_wrap=True)
+    if not anonymous:
+        _print_gradebook(canvas_gradebook(graded_class, figures.possible, folder), graded_class.assignment, console)
+
+
+def _print_gradebook(gradebook: Filled, assignment: str, console: Console) -> None:
+    """Say what Canvas would make of its file that staff may not expect."""
+    if gradebook.is_new:
+        console.print(
+            f"Canvas makes a new assignment {_shown(assignment)!r} of grades_canvas.csv. To fill an existing one, name "
+            "the gradebook that Canvas exports with --roster.",
+            highlight=False,
+        )
+    if gradebook.left_out:
+        names = ", ".join(_shown(student.name or student.email) for student in gradebook.left_out[:_SHOWN])
+        console.print(f"Not in Canvas's gradebook, so without points there: {names}.", highlight=False)
 
 
 def _print_class(graded_class: GradedClass, console: Console) -> None:
@@ -151,7 +177,9 @@ def run_diff(old: Path, new: Path, csv_file: Path | None) -> None:
     Raises:
         StaffError: one of the two is no grading, or the file cannot be written.
     """
-    comparison = compare_gradings(read_grading(old), read_grading(new))
+    gradings = read_grading(old), read_grading(new)
+    require_same_kind(old, new)
+    comparison = compare_gradings(*gradings)
     console = Console()
     _print_changes(comparison, console)
     if csv_file is not None:
@@ -167,20 +195,52 @@ def run_diff(old: Path, new: Path, csv_file: Path | None) -> None:
 
 
 def _print_changes(comparison: Comparison, console: Console) -> None:
-    table = Table(header_style="bold")
-    for column in ("Submission", "Who", "No.", "Before", "After", "Change", "Why"):
-        table.add_column(column, justify="right" if column in ("Before", "After", "Change") else "left")
-    for change in comparison.changes:
-        before, after = ("" if value is None else f"{value:g}" for value in (change.before, change.after))
-        names = (_shown(change.submission), _shown(change.who), _shown(change.number))
-        table.add_row(*names, before, after, f"{change.points:+g}", _shown(change.why))
-    if comparison.changes:
-        console.print(table)
+    """Print a summary, then the questions, then who changes, together where it is the same change."""
+    changed = len({change.submission for change in comparison.changes})
+    graded = comparison.up + comparison.down + comparison.same
     console.print(
         f"{comparison.up} up, {comparison.down} down, {comparison.same} the same; "
-        f"mean change {comparison.mean_change:+.2f} points",
+        f"mean change {comparison.mean_change:+.2f} points\n"
+        f"{changed} with any change; of {graded} graded both times all points together: "
+        f"{comparison.total_before:g} before, {comparison.total_after:g} after",
         highlight=False,
     )
+    if comparison.now_hidden:
+        console.print(f"Not shown to students at once any more: {', '.join(map(_shown, comparison.now_hidden))}")
     for where, alone in (("old", comparison.only_old), ("new", comparison.only_new)):
         if alone:
-            console.print(f"Only in the {where} one: {', '.join(map(_shown, alone))}", highlight=False)
+            console.print(f"Only in the {where} one: {_several(alone)}", highlight=False)
+    if comparison.questions:
+        console.print(_questions_table(comparison))
+    if comparison.groups:
+        console.print(_groups_table(comparison))
+
+
+def _questions_table(comparison: Comparison) -> Table:
+    table = Table(title="Questions", title_justify="left", header_style="bold")
+    for column in ("No.", "Question", "Submissions", "Mean change", ""):
+        table.add_column(column, justify="right" if column in ("Submissions", "Mean change") else "left")
+    for move in comparison.questions:
+        what = "new" if move.is_new else "gone" if move.is_gone else ""
+        names = _shown(move.number), _shown(move.title)
+        table.add_row(*names, str(move.count), f"{move.mean_change:+.2f}", what)
+    return table
+
+
+def _groups_table(comparison: Comparison) -> Table:
+    table = Table(title="Who changes", title_justify="left", header_style="bold")
+    for column in ("No.", "Before", "After", "Change", "Why", "Who"):
+        table.add_column(column, justify="right" if column in ("Before", "After", "Change") else "left")
+    for group in comparison.groups:
+        change = group.changes[0]
+        before, after = ("" if value is None else f"{value:g}" for value in (change.before, change.after))
+        people = [each.who or each.submission for each in group.changes]
+        who = f"{len(people)}: {_several(people)}" if len(people) > 1 else _shown(people[0])
+        table.add_row(_shown(change.number), before, after, f"{change.points:+g}", _shown(change.why), who)
+    return table
+
+
+def _several(names: Sequence[str]) -> str:
+    """Return some names, and how many more there are; --csv has them all."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(_shown, names[:_NAMED])) + more

@@ -9,14 +9,29 @@ from rich.console import Console
 from rich.markup import escape
 
 from grader.errors import StaffError
+from grader.pipeline.homework import Homework
 
 
-def write_previews(results: Path, *, out: Path | None, metadata: Path | None, moment: str, view: str) -> list[Path]:
+def write_previews(
+    homework: Homework, results: Path, *, out: Path | None, metadata: Path | None, moment: str, view: str
+) -> list[Path]:
+    """Write the pages and say where they are; arguments and errors as for `make_previews`."""
+    written = make_previews(homework, results, out=out, metadata=metadata, moment=moment, view=view)
+    console = Console()
+    for path in written:
+        console.print(f"Written: {escape(str(path))}", highlight=False)
+    return written
+
+
+def make_previews(
+    homework: Homework, results: Path, *, out: Path | None, metadata: Path | None, moment: str, view: str
+) -> list[Path]:
     """
-    Write the pages and say where they are.
+    Write the pages.
 
     Args:
-        results: a results.json.
+        homework: what was graded.
+        results: a results.json, or the folder that holds it.
         out: the page; with both views, each page's name has its viewer before the suffix.
         metadata: a submission_metadata.json, or None.
         moment: "auto", "before-due", "after-due" or "published".
@@ -33,7 +48,9 @@ def write_previews(results: Path, *, out: Path | None, metadata: Path | None, mo
     from grader.preview.report import read_report, read_submission
     from grader.preview.views import Moment, Viewer, moment_of
 
-    report = read_report(results)
+    if results.is_dir():
+        results = results / "results.json"
+    report = read_report(results, {part.name: part.title for part in homework.parts})
     submission = read_submission(metadata) if metadata is not None else None
     when = moment_of(submission) if moment == "auto" else Moment[moment.replace("-", "_").upper()]
     page = out or results.with_name("preview.html")
@@ -46,9 +63,6 @@ def write_previews(results: Path, *, out: Path | None, metadata: Path | None, mo
         rendered = render_page(report, viewer=viewer, moment=when, submission=submission)
         path.write_bytes(rendered.encode("utf-8", errors="replace"))  # JSON can hold half of a surrogate pair
         written.append(path)
-    console = Console()
-    for path in written:
-        console.print(f"Written: {escape(str(path))}", highlight=False)
     return written
 
 

@@ -40,10 +40,10 @@ def release_example(homework: Homework) -> None:
     _say(f"Written: {_shown(written)}")
 
 
-def release_solutions(homework: Homework, out: Path) -> None:
+def release_solutions(homework: Homework, out: Path, *, full: bool = False) -> None:
     """Execute and print the solved notebooks, and write what goes with them."""
     with _progress() as on_step:
-        said = _make_solutions(homework, out, on_step)
+        said = _make_solutions(homework, out, on_step, full=full)
     _say(said)
 
 
@@ -105,11 +105,12 @@ def _make_example(homework: Homework, on_step: OnStep) -> Path | None:
     return workshop.example
 
 
-def _make_solutions(homework: Homework, out: Path, on_step: OnStep) -> str:
+def _make_solutions(homework: Homework, out: Path, on_step: OnStep, *, full: bool = False) -> str:
     from grader.release.solutions import write_solutions
     from grader.release.workshop import workshop_of
 
-    released = write_solutions(workshop_of(homework), out, gpu=choose_device("auto") == "cuda", on_step=on_step)
+    gpu = choose_device("auto") == "cuda"
+    released = write_solutions(workshop_of(homework), out, gpu=gpu, full=full, on_step=on_step)
     written = f"Written: {len(released.files)} files in {_shown(out)}."
     if released.changed is None:
         return written

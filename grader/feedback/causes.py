@@ -11,8 +11,8 @@ _CALL_IT = "Call the function in a fresh kernel with inputs of the shapes in the
 CAUSES: tuple[tuple[str, str], ...] = (
     # Devices.
     (
-        r"Torch not compiled with CUDA|No CUDA GPUs|Found no NVIDIA driver",
-        "The code asks for a GPU whatever the machine. Make new tensors on the device of your inputs: `device=x.device`, not `.cuda()`.",
+        r"Torch not compiled with CUDA|No CUDA GPUs|Found no NVIDIA driver|support for mps devices|'MPS' backend|MPS backend",
+        "The code asks for a GPU whatever the machine. Make new tensors on the device of your inputs: `device=x.device`, not `.cuda()` or `'mps'`.",
     ),
     (
         r"Expected all tensors to be on the same device|Input type \(.*\) and weight type \(.*\) should be the same",
@@ -21,6 +21,23 @@ CAUSES: tuple[tuple[str, str], ...] = (
     (
         r"can't convert cuda\S* device type tensor to numpy",
         "NumPy cannot read a tensor on the GPU. Stay with torch operations, or call `.cpu()` first where no gradient is needed.",
+    ),
+    # Other versions of libraries.
+    (
+        r"was removed in the NumPy|module 'numpy' has no attribute '(asscalar|rank)'|np\.\w+ was a deprecated alias",
+        "That name was removed from NumPy 2, which the grader has. The message or NumPy's migration guide says what to write instead.",
+    ),
+    (
+        r"unexpected keyword argument '(normalize|multi_class|base_estimator)'|The '\w+' parameter of \w+ must be",
+        "The grader's scikit-learn is 1.7; that argument, or that value of it, belongs to an older or newer version. Leave it out, or write it as the message says.",
+    ),
+    (
+        r"Weights only load failed|weights_only",
+        "Since version 2.6, `torch.load` reads tensors only unless `weights_only=False` is given. Graded functions need no files.",
+    ),
+    (
+        r"This function was deprecated since version|has been removed in favor of|module 'torch' has no attribute '(eig|symeig|solve|lstsq|chain_matmul|matrix_rank)'",
+        "That function was removed from torch, of which the grader has version 2. `torch.linalg` has its successors.",
     ),
     # Truth of several numbers.
     (
@@ -236,8 +253,8 @@ CAUSES: tuple[tuple[str, str], ...] = (
         "Nobody is there to answer `input()`. Take it out of what graded functions need.",
     ),
     (
-        r"No such file or directory",
-        "A file is read that is not part of the submission. Graded functions need no files.",
+        r"No such file or directory|Unable to find|cannot find the file",
+        "The code reads a file that is not there: the grader gives your code no files. Make the value in the code itself.",
     ),
     (
         r"Operation not permitted|Permission denied|urlopen|Temporary failure in name resolution|Name or service not known",

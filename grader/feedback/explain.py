@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from grader.feedback.causes import likely_cause
 from grader.feedback.text import code, plain
+from grader.feedback.words import PART_NOT_FOUND
 from grader.verdicts import Evidence, Verdict
 
 _MOST_DIMENSIONS = 64
+_LAST_LINE = 1_000_000  # no cell has more lines
+_NEEDS_NEWER = "needs Python"  # as `grader.intake.newer` says it
 _KEEP_NAMES = "Keep the names of the template"
 # Attributes of the template's models that students forget to take from `self`.
 _ATTRIBUTES = frozenset(
@@ -45,6 +49,8 @@ def explain_failure(
     function: str,
     not_run: Mapping[str, str],
     right: Collection[str] = (),
+    unwritten: Collection[str] = (),
+    misplaced: Mapping[str, str] = MappingProxyType({}),
 ) -> Evidence:
     """
     Turn a worker's description of an exception into evidence.
@@ -54,12 +60,19 @@ def explain_failure(
         function: what was asked for.
         not_run: names that are made only where the grader does not run code -> that cell.
         right: other functions that the student sees to be right.
+        unwritten: functions that still hold what was handed out in place of an answer.
+        misplaced: names -> a sentence in Markdown on where they stand, which is not read as code.
     """
     kind = failure.get("kind")
+    if kind in ("exception", "value") and (name := _unwritten(failure, function, unwritten)) is not None:
+        return _placeholder(name, function)
     if kind == "missing":
         return _missing(failure, function=function, not_run=not_run)
     if kind == "not-implemented":
         return _not_implemented(failure, function)
+    lacked = plain(failure.get("name"), limit=100)
+    if failure.get("type") == "NameError" and lacked in misplaced:
+        return replace(_exception(failure, not_run=not_run), try_next=plain(misplaced[lacked], limit=500))
     if kind == "value":
         return _unusable_value(failure)
     evidence = _exception(failure, not_run=not_run)
@@ -110,6 +123,37 @@ def no_work(function: str) -> Evidence:
     )
 
 
+def not_a_code_cell(where: str) -> Evidence:
+    """
+    Return the evidence for a name that stands where nothing is read as code.
+
+    Args:
+        where: a sentence in Markdown that says it, from a worker.
+    """
+    try_next = "Change the cell's type to Code, run all cells, and hand in again."
+    return Evidence(Verdict.MISSING, (plain(where, limit=500),), try_next)
+
+
+def nothing_found(name: str) -> Evidence:
+    """Return the evidence for a name of a part of the homework of which nothing was found at all."""
+    return Evidence(
+        Verdict.MISSING,
+        (f"{code(name)} was not found, and nothing else of this part. The notes at the top say what was read.",),
+        headline=PART_NOT_FOUND,
+    )
+
+
+def with_hint(evidence: Evidence, hint: str) -> Evidence:
+    """
+    Return evidence with what intake knows about why its question may fail.
+
+    Args:
+        evidence: of a question that was not answered right.
+        hint: sentences in Markdown, which come from a worker.
+    """
+    return replace(evidence, notes=(*evidence.notes, plain(hint, limit=500)))
+
+
 def only_once(name: str) -> Evidence:
     """Return the evidence for a function that two parts ask for and that was written once."""
     return Evidence(
@@ -126,7 +170,9 @@ def does_not_compile(name: str, reason: str) -> Evidence:
     return Evidence(
         Verdict.ERROR,
         (f"The cell that defines {code(name)} does not compile: {code(reason, limit=400)}",),
-        "Run the cell in Jupyter, mend the line it names, and hand in again.",
+        "Write that line so that the older Python understands it, too, and hand in again."
+        if _NEEDS_NEWER in reason
+        else "Run the cell in Jupyter, correct the line that is named, and hand in again.",
     )
 
 
@@ -190,6 +236,31 @@ def _missing(failure: Mapping[str, Any], *, function: str, not_run: Mapping[str,
             "Define it at the top level of a cell, outside loops and training code.",
         )
     return not_found(name or function, None)
+
+
+def _unwritten(failure: Mapping[str, Any], function: str, unwritten: Collection[str]) -> str | None:
+    """Return the unwritten function in which a failure happened, if it is one that a placeholder explains."""
+    message, kind = plain(failure.get("message")), plain(failure.get("type"), limit=60)
+    is_telling = kind in ("NameError", "UnboundLocalError") or "NoneType" in message or "ellipsis" in message
+    if failure.get("kind") == "exception" and not is_telling:
+        return None
+    frames = failure.get("where")
+    innermost = ""
+    if isinstance(frames, list) and frames and isinstance(frames[-1], dict):
+        innermost = plain(frames[-1].get("function"), limit=100)
+    inside = [name for name in unwritten if name.rpartition(".")[2] == innermost]
+    if function in inside or (not innermost and function in unwritten):
+        return function
+    return inside[0] if inside else None
+
+
+def _placeholder(name: str, function: str) -> Evidence:
+    called = "" if name == function else f", which {code(function)} calls,"
+    return Evidence(
+        Verdict.MISSING,
+        (f"{code(name)}{called} is not implemented yet: a placeholder of the handed-out code is still in it.",),
+        "Replace the names that are `None` or have no value yet by your computation.",
+    )
 
 
 def _not_implemented(failure: Mapping[str, Any], function: str) -> Evidence:
@@ -271,7 +342,14 @@ def _is_size(value: object) -> bool:
 
 def _exception(failure: Mapping[str, Any], *, not_run: Mapping[str, str]) -> Evidence:
     kind, message = plain(failure.get("type"), limit=60), plain(failure.get("message"))
-    finding = f"Your code raised {code(f'{kind}: {message}' if message else kind)}{_place(failure.get('where'))}."
+    raised = code(f"{kind}: {message}" if message else kind) if kind or message else "an exception"
+    finding = f"Your code raised {raised}{_place(failure.get('where'))}."
+    before = failure.get("cause")
+    if isinstance(before, dict):
+        inner = _exception({**before, "cause": None}, not_run=not_run)
+        name = code(plain(failure.get("name"), limit=100))
+        happened = inner.findings[0].replace("Your code raised", f"Making {name} failed before: your code raised")
+        return Evidence(Verdict.ERROR, (finding, happened), inner.try_next)
     return Evidence(Verdict.ERROR, (finding,), _cause(kind, message, failure, not_run))
 
 
@@ -305,5 +383,7 @@ def _place(frames: object) -> str:
         return ""
     label, line = plain(frames[-1].get("label"), limit=120), frames[-1].get("line")
     within = plain(frames[-1].get("function"), limit=60)
-    where = f", in {code(label)}" + (f", line {line}" if isinstance(line, int) else "")
+    where = f", in {code(label)}" if label else ""
+    if type(line) is int and 0 < line <= _LAST_LINE:  # a worker may say anything, in thousands of digits
+        where += f", line {line}"
     return where + (f" ({code(within)})" if within and not within.startswith("<") else "")

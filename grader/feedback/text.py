@@ -23,8 +23,8 @@ def plain(text: object, *, limit: int = _MAX_CHARACTERS) -> str:
 
 
 def code(text: object, *, limit: int = _MAX_CHARACTERS) -> str:
-    """Return the text as a Markdown code span that it cannot break out of."""
-    return f"`{plain(text, limit=limit).replace('`', 'ˋ')}`"
+    """Return the text as a Markdown code span that it cannot break out of; an empty one would open a longer one."""
+    return f"`{plain(text, limit=limit).replace('`', 'ˋ') or ' '}`"
 
 
 def _visible(character: str) -> str:

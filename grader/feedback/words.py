@@ -22,6 +22,8 @@ _HEADLINES = {
 }
 
 
+# The headline where nothing of a whole part was found: each of its questions is a consequence of that.
+PART_NOT_FOUND = "This part was not found."
 _NOT_GRADED = (Verdict.NOT_RUN, Verdict.INFRASTRUCTURE)
 
 
@@ -81,11 +83,7 @@ def summary(judgements: Sequence[Judgement], *, used: Sequence[tuple[str, str]],
         paragraphs.append(
             f"{len(counted) - len(graded)} questions are not graded yet, through no fault of yours: each says why."
         )
-    first = next((judgement for judgement in graded if not judgement.evidence.passed), None)
-    if first is not None:
-        paragraphs.append(
-            f"Begin with {first.question.number} ({first.question.title}): what comes later may build on it."
-        )
+    paragraphs += _where_to_begin(graded)
     if used:
         paragraphs.append(
             "Read from your submission:\n\n" + "\n".join(f"- {what}: {code(file)}" for what, file in used)
@@ -93,6 +91,24 @@ def summary(judgements: Sequence[Judgement], *, used: Sequence[tuple[str, str]],
     if notes:
         paragraphs.append("Please note:\n\n" + "\n".join(f"- {note}" for note in notes))
     return "\n\n".join(paragraphs)
+
+
+def _where_to_begin(graded: Sequence[Judgement]) -> list[str]:
+    """
+    Name the first question that is not right and fails for a reason of its own.
+
+    That something builds on it is said only where another question was asked with ours in its place.
+    """
+    wrong = [judgement for judgement in graded if not judgement.evidence.passed]
+    found = [judgement for judgement in wrong if judgement.evidence.headline != PART_NOT_FOUND]
+    if not wrong:
+        return []
+    if not found:
+        return ["Begin with the notes below: they say what was read, and what was not found."]
+    first = next((judgement for judgement in found if not judgement.lent), found[0])
+    text = f"Begin with {first.question.number} ({first.question.title})"
+    builds = any(first.question.function in judgement.lent for judgement in graded)
+    return [f"{text}: what comes later builds on it." if builds else f"{text}."]
 
 
 def _lent(judgement: Judgement) -> str:

@@ -10,11 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grader.errors import StaffError, why_unreadable
-from grader.fleet.roster import METADATA_FILE, Student, completed, find_by_file, read_metadata, read_roster
+from grader.fleet.roster import (
+    METADATA_FILE,
+    ROSTER_FILE,
+    Student,
+    completed,
+    find_by_file,
+    read_metadata,
+    read_roster,
+)
 from grader.fleet.unpack import Taken
 from grader.intake.caps import ARCHIVE_SUFFIX, CODE_SUFFIXES, suffix_of
 
-ROSTER_FILE = "roster.csv"
 _SUBMISSION = "submission_"  # what the platform calls the folders of an export begins with this
 _CLUTTER = (".", "__")
 _COMPLETE = ".complete"
@@ -68,7 +75,7 @@ def read_export(export: Path, work: Path, unpack: Unpack, *, roster: Path | None
     require_export(export)
     notes: dict[str, list[str]] = {}
     folder = export if export.is_dir() else _opened(export, work, unpack, notes)
-    listed = roster or next(iter(folder.glob(ROSTER_FILE)), None)
+    listed = roster or roster_in(folder)
     people = read_roster(listed) if listed is not None else []
     metadata = _list_of(folder, people)
     entries = _of_list(metadata, people, notes) if metadata else _of_folder(folder, people, work, unpack)
@@ -78,6 +85,11 @@ def read_export(export: Path, work: Path, unpack: Unpack, *, roster: Path | None
             try_next=_WHAT_TO_NAME,
         )
     return [*entries, *_without_submission(people, entries)]
+
+
+def roster_in(export: Path) -> Path | None:
+    """Return the roster that lies in an export's folder."""
+    return next(iter(export.glob(ROSTER_FILE)), None) if export.is_dir() else None
 
 
 def require_export(export: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from dataclasses import asdict, dataclass
@@ -62,21 +63,23 @@ def record_of(data: bytes) -> Record | None:
             return None
         record = Record(**{**content, "fingerprints": tuple(content["fingerprints"])})
         return record if is_report(record.results) else None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
 def is_report(results: Any) -> bool:
     """Return whether results have all that the figures of a class and a comparison read."""
     try:
-        float(results["score"])
+        if not math.isfinite(results["score"]):
+            return False
         for test in results["tests"]:
-            float(test["score"]), float(test["max_score"])
+            if not (math.isfinite(test["score"]) and math.isfinite(test["max_score"])):
+                return False
             if not all(isinstance(test[name], str) for name in ("number", "name", "status")):
                 return False
             if not all(isinstance(test["extra_data"][name], str) for name in ("verdict", "function", "aspect")):
                 return False
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return False
     return True
 

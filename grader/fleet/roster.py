@@ -14,6 +14,7 @@ from grader.feedback.text import plain
 from grader.fleet.events import Events, YamlError, line_of, text_of
 
 METADATA_FILE = "submission_metadata.yml"
+ROSTER_FILE = "roster.csv"
 MAX_METADATA_BYTES = 128 * 2**20  # below what unpacking takes of one file: a list that was cut short is refused
 _MAX_TEXT = 300
 _SUBMITTER = {":name": "name", ":email": "email", ":sid": "sid"}
@@ -159,6 +160,15 @@ def read_roster(path: Path) -> list[Student]:
     students = [_of_row(row) for row in named]
     # Canvas puts the points possible into a line of its own, which is nobody.
     return [item for item in students if item.handles and not item.name.lower().startswith("points possible")]
+
+
+def roster_rows(path: Path) -> list[list[str]]:
+    """Return a roster as it stands, header first; nothing if it is not there or is no CSV."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
 
 
 def _of_row(row: Mapping[str, str]) -> Student:

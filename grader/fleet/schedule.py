@@ -7,18 +7,20 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from grader.errors import StaffError, why_unreadable
 from grader.fleet.digests import combined, content_digest, grader_digest, rubric_digest, secret_digest
-from grader.fleet.export import Entry, read_export
+from grader.fleet.export import Entry, read_export, roster_in
+from grader.fleet.find import find_entry
 from grader.fleet.nursery import Job
+from grader.fleet.overrides import OVERRIDES_FILE, overridden, read_overrides, require_people
 from grader.fleet.pool import Ended, grade_locally
-from grader.fleet.record import FORMAT, INFRASTRUCTURE, NOT_HANDED_IN, Record, Records, ungraded, write_whole
-from grader.fleet.roster import Student
+from grader.fleet.record import FORMAT, GRADED, INFRASTRUCTURE, NOT_HANDED_IN, Record, Records, ungraded, write_whole
+from grader.fleet.roster import ROSTER_FILE, Student
 from grader.fleet.unpack import unpacker
 from grader.pipeline.homework import Homework
 from grader.pipeline.run import SECRET_FILE
@@ -46,6 +48,10 @@ class ClassSettings:
         device: "cpu" or "cuda".
         secret_file: bytes from which hidden inputs are drawn.
         roster: CSV of the class, or None.
+        only: whom to grade again, each as `find_entry` takes it; everybody else keeps what they have. Empty for all
+            who are not graded yet.
+        due_at: when it was due, as `lateness.time_of` reads it; "" for what an earlier run was told. No points
+            depend on it.
         on_progress: called with how many submissions are done, how many there are, and a few words.
     """
 
@@ -57,6 +63,8 @@ class ClassSettings:
     device: str = "cpu"
     secret_file: Path = SECRET_FILE
     roster: Path | None = None
+    only: tuple[str, ...] = ()
+    due_at: str = ""
     on_progress: Callable[[int, int, str], None] = lambda done, total, words: None
 
     @property
@@ -84,6 +92,7 @@ class GradedClass:
         rubric: digest of the rubric.
         device: where student code computed.
         graded: one for each submission, and for each student without one.
+        due_at: when it was due, or "".
     """
 
     assignment: str
@@ -91,6 +100,7 @@ class GradedClass:
     rubric: str
     device: str
     graded: tuple[Graded, ...]
+    due_at: str = ""
 
 
 def grade_class(settings: ClassSettings, pool: Pool | None = None) -> GradedClass:
@@ -109,20 +119,24 @@ def grade_class(settings: ClassSettings, pool: Pool | None = None) -> GradedClas
             record says so instead.
     """
     with _alone_in(settings.out):
+        decided = read_overrides(settings.out / OVERRIDES_FILE)
         with unpacker() as unpack:
             entries = read_export(settings.export, settings.out / "unpacked", unpack, roster=settings.roster)
+        require_people(decided, entries)
+        _keep_roster(settings)
         _close_to_others(settings.export)
         plan = _Plan(settings, load_rubric(settings.rubric_file))
-        todo = plan.jobs(entries)
+        chosen = {find_entry(entries, who).id for who in settings.only}
+        todo = plan.again([entry for entry in entries if entry.id in chosen]) if chosen else plan.jobs(entries)
         done = len(plan.keys) - len(todo)
         settings.on_progress(done, len(plan.keys), f"{done} were graded before" if done else "")
         log, package = settings.out / "grader.log", settings.homework.package
         run = pool or (lambda jobs: grade_locally(jobs, homework=package, workers=settings.workers, log=log))
-        for ended in run(todo) if todo else ():
-            if ended.fault:
-                plan.give_up(ended)
-            done += 1
-            settings.on_progress(done, len(plan.keys), "")
+        with plan.kept():
+            for ended in run(todo) if todo else ():
+                words = plan.give_up(ended) if ended.fault else ""
+                done += 1
+                settings.on_progress(done, len(plan.keys), words)
         shutil.rmtree(settings.out / "work", ignore_errors=True)
         plan.write_index(entries)
     return load_class(settings.out)
@@ -137,6 +151,7 @@ class _Plan:
     records: Records = field(init=False)
     keys: dict[str, str] = field(default_factory=dict)  # key -> digest of the submission's files
     of_entry: dict[str, str] = field(default_factory=dict)  # entry -> key
+    before: dict[str, Record] = field(default_factory=dict)  # key -> record of what is graded again
 
     def __post_init__(self) -> None:
         self.records = Records(self.settings.out / "records")
@@ -149,7 +164,7 @@ class _Plan:
         todo = []
         for entry in entries:
             content, problem = _digest_of(entry)
-            key = combined(*self._common, content or f"no files: {problem}")
+            key = self._key(content, problem)
             self.of_entry[entry.id] = key
             if key in self.keys:
                 continue
@@ -165,6 +180,20 @@ class _Plan:
                 record = ungraded(self.rubric, key=key, content="", status=status, reason=problem)
                 self.records.write(record)
         return todo
+
+    def again(self, entries: Sequence[Entry]) -> list[Job]:
+        """Return what is to be graded although it is; a grade counts until there is another one."""
+        for entry in entries:
+            content, problem = _digest_of(entry)
+            key = self._key(content, problem)
+            known = self.records.read(key)
+            if known is not None and known.status == GRADED:
+                self.before[key] = known
+                self.records.path(key).unlink()
+        return self.jobs(entries)
+
+    def _key(self, content: str, problem: str) -> str:
+        return combined(*self._common, content or f"no files: {problem}")
 
     def _job(self, key: str, content: str, folder: Path) -> Job:
         out = self.settings.out.resolve()
@@ -184,9 +213,21 @@ class _Plan:
             limit_s=self.rubric.time_limit_s + _SLACK_S,
         )
 
-    def give_up(self, ended: Ended) -> None:
-        """Record that the grader failed, not the student."""
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Put back, in the end, what was to be graded again and was not."""
+        try:
+            yield
+        finally:
+            for key, record in self.before.items():
+                if not self.records.path(key).exists():
+                    self.records.write(record)
+
+    def give_up(self, ended: Ended) -> str:
+        """Record that the grader failed, not the student, and return what is to be said; an earlier grade stays."""
         job = ended.job
+        if job.key in self.before:
+            return f"Not graded again, because {ended.fault}; the grade that there was is kept."
         record = ungraded(
             self.rubric,
             key=job.key,
@@ -196,18 +237,37 @@ class _Plan:
             attempts=job.attempt,
         )
         self.records.write(record)
+        return ""
 
     def write_index(self, entries: Iterable[Entry]) -> None:
-        """Write who is in the class and which record is whose."""
+        """Write who is in the class and which record is whose; who was not asked for has what they had."""
+        old = _index_in(self.settings.out)
+        earlier = {str(line["id"]): line for line in old.get("entries", ())} if self.settings.only else {}
+        lines = [
+            _index_line(entry, self.of_entry[entry.id]) if entry.id in self.of_entry else earlier[entry.id]
+            for entry in entries
+            if entry.id in self.of_entry or entry.id in earlier
+        ]
         index = {
             "format": FORMAT,
             "assignment": self.rubric.assignment,
             "grader": self._grader,
             "rubric": self._rubric,
             "device": self.settings.device,
-            "entries": [_index_line(entry, self.of_entry[entry.id]) for entry in entries],
+            "due_at": self.settings.due_at or str(old.get("due_at", "")),
+            "entries": lines,
         }
         write_whole(self.settings.out / INDEX, json.dumps(index, indent=1).encode())
+
+
+def _index_in(out: Path) -> dict[str, Any]:
+    """Return the index that an earlier run wrote, and nothing if there is none."""
+    try:
+        index = json.loads((out / INDEX).read_bytes())
+        [str(line["id"]) for line in index["entries"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return dict(index)
 
 
 def _index_line(entry: Entry, key: str) -> dict[str, Any]:
@@ -234,10 +294,10 @@ def _digest_of(entry: Entry) -> tuple[str, str]:
 
 def load_class(out: Path) -> GradedClass:
     """
-    Read what `grade_class` left in a folder.
+    Read what `grade_class` left in a folder, with what staff decided in its overrides.yaml.
 
     Raises:
-        StaffError: it is not such a folder, or a record is missing.
+        StaffError: it is not such a folder, a record is missing, or what staff decided cannot be applied.
     """
     try:
         index = json.loads((out / INDEX).read_bytes())
@@ -255,14 +315,16 @@ def load_class(out: Path) -> GradedClass:
         ) from None
     records = Records(out / "records")
     found = {key: records.read(key) for key in dict.fromkeys(keys)}
-    graded = tuple(
-        Graded(entry, record) for entry, key in zip(entries, keys, strict=True) if (record := found[key]) is not None
-    )
-    if len(graded) < len(entries):
+    records_of = [
+        (entry, record) for entry, key in zip(entries, keys, strict=True) if (record := found[key]) is not None
+    ]
+    if len(records_of) < len(entries):
         lost = sum(record is None for record in found.values())
         records_are = "1 record is" if lost == 1 else f"{lost} records are"
         raise StaffError(happened=f"{records_are} missing in {out / 'records'} or damaged.", try_next=_AGAIN)
-    return GradedClass(graded=graded, **about)
+    decided = overridden(records_of, read_overrides(out / OVERRIDES_FILE))
+    graded = tuple(Graded(entry, record) for entry, record in decided)
+    return GradedClass(graded=graded, due_at=str(index.get("due_at", "")), **about)
 
 
 def _entry(line: dict[str, Any]) -> Entry:
@@ -291,6 +353,16 @@ def _alone_in(out: Path) -> Iterator[None]:
             ) from None
         shutil.rmtree(out / "work", ignore_errors=True)
         yield
+
+
+def _keep_roster(settings: ClassSettings) -> None:
+    """Keep a copy of the roster beside the index: grades go home in its columns."""
+    roster = settings.roster or roster_in(settings.export)
+    kept = settings.out / ROSTER_FILE
+    if roster is None:
+        kept.unlink(missing_ok=True)
+    else:
+        write_whole(kept, roster.read_bytes())
 
 
 def _close_to_others(export: Path) -> None:

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from grader.fleet.gradebook import Filled, filled, is_gradebook
+from grader.fleet.lateness import days_late, time_of
 from grader.fleet.record import GRADED, INFRASTRUCTURE, write_whole
-from grader.fleet.roster import Student
+from grader.fleet.roster import ROSTER_FILE, Student, roster_rows
 from grader.fleet.schedule import Graded, GradedClass
 from grader.fleet.statistics import Figures, possible_of
 
@@ -47,7 +49,8 @@ def write_tables(graded_class: GradedClass, figures: Figures, out: Path) -> list
     """
     tables = {
         "grades_gradescope.csv": _for_gradescope(graded_class),
-        "grades_canvas.csv": _for_canvas(graded_class, figures.possible),
+        "grades_canvas.csv": canvas_gradebook(graded_class, figures.possible, out).rows,
+        "people.csv": _of_people(graded_class),
         "questions.csv": _of_questions(figures),
         "answers.csv": _of_answers(graded_class),
     }
@@ -80,9 +83,15 @@ def _people(graded_class: GradedClass) -> Iterator[tuple[Student, Graded]]:
     for item in graded_class.graded:
         for student in item.entry.students:
             before = last.get(student)
-            if before is None or before.entry.created_at <= item.entry.created_at:
+            if before is None or _moment(before) <= _moment(item):
                 last[student] = item
     yield from last.items()
+
+
+def _moment(item: Graded) -> tuple[float, str]:
+    """Return what submissions of one student are ordered by: when they were made, as far as that can be read."""
+    created = time_of(item.entry.created_at)
+    return (created.timestamp() if created is not None else 0.0, item.entry.created_at)
 
 
 def _score(item: Graded) -> object:
@@ -103,12 +112,41 @@ def _for_gradescope(graded_class: GradedClass) -> Iterator[Sequence[object]]:
         yield (student.sid, student.email, student.name, _score(item), possible_of(results), status, *scores)
 
 
-def _for_canvas(graded_class: GradedClass, possible: float) -> Iterator[Sequence[object]]:
-    yield ("Student", "ID", "SIS User ID", "SIS Login ID", "Section", graded_class.assignment)
-    yield ("    Points Possible", "", "", "", "", possible)  # Canvas knows this line by its spaces
-    for student, item in _people(graded_class):
+def canvas_gradebook(graded_class: GradedClass, possible: float, out: Path) -> Filled:
+    """
+    Return what Canvas imports: its own gradebook with the points filled in, or one with the columns that it asks for.
+
+    Args:
+        graded_class: who was graded.
+        possible: points to be had.
+        out: the class's folder, in which the roster lies, if there was one.
+    """
+    points = {student: _score(item) for student, item in _people(graded_class)}
+    rows = roster_rows(out / ROSTER_FILE)
+    if is_gradebook(rows):
+        return filled(rows, points, assignment=graded_class.assignment, possible=possible)
+    made: list[list[object]] = [
+        ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", graded_class.assignment],
+        ["    Points Possible", "", "", "", "", possible],  # Canvas knows this line by its spaces
+    ]
+    for student, score in points.items():
         login = student.login or student.email
-        yield (student.name, student.canvas_id, student.sid, login, student.section, _score(item))
+        made.append([student.name, student.canvas_id, student.sid, login, student.section, score])
+    return Filled(made, is_new=True, left_out=())
+
+
+def _of_people(graded_class: GradedClass) -> Iterator[Sequence[object]]:
+    """Yield a row for each member of the class, also of a group: points, when handed in, how late, and with whom."""
+    yield ("name", "email", "sid", "submission", "points", "possible", "status", "handed_in", "days_late", "group")
+    for student, item in _people(graded_class):
+        entry, late = item.entry, days_late(item.entry.created_at, graded_class.due_at)
+        yield (
+            *(student.name, student.email, student.sid, entry.id),
+            *(_score(item), possible_of(item.record.results), item.record.status),
+            entry.created_at,
+            "" if late is None else late,
+            "; ".join(other.name or other.email for other in entry.students if other != student),
+        )
 
 
 def _of_questions(figures: Figures) -> Iterator[Sequence[object]]:

@@ -26,8 +26,9 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "metalearning-copypaste": ("utils_classification_copypaste.py",),
 }
 SAVED_FILES: Mapping[str, str] = {"autograder": "autograder.pt", "saved_model": "mae_pretrained.pt"}
-_TENSOR_HINTS = {"autograder": ("autograd", "grader"), "saved_model": ("pretrain", "mae")}
+_TENSOR_HINTS = {"autograder": ("autograd", "grader"), "saved_model": ("pretrain", "mae", "autoencoder")}
 _CLOSE = 0.75
+_SHOWN = 4
 _HANDED_OUT = frozenset({"publicvectors"})  # saved files that the course gives out come back, and say nothing
 _SUFFIXES = {Kind.NOTEBOOK: ".ipynb", Kind.MODULE: ".py"}
 _LATER: Mapping[Kind | None, int] = {Kind.MODULE: 4, Kind.SAVED: 5, Kind.ARCHIVE: 7}
@@ -77,19 +78,34 @@ def choose_tensors(paths: Sequence[str], notes: list[Note]) -> tuple[dict[str, s
         notes: says what was chosen under another name, and what was not used.
     """
     chosen: dict[str, str] = {}
+    copies: list[str] = []
     for role, file in SAVED_FILES.items():
         expected = bare_stem(file)
         left = [path for path in paths if path not in chosen.values()]
         best = max(left, key=lambda path: _resemblance(path, role, expected), default=None)
         if best is not None and _resemblance(best, role, expected) > 0:
             chosen[role] = best
-    idle = [path for path in paths if path not in chosen.values() and bare_stem(path) not in _HANDED_OUT]
+            others = [path for path in left if path != best and bare_stem(path) == bare_stem(best) == expected]
+            if others:
+                copies += others
+                notes.append(Note("chosen", one_of_several([best], others, verb="used")))
+    known = {*chosen.values(), *copies}
+    idle = [path for path in paths if path not in known and bare_stem(path) not in _HANDED_OUT]
     chosen.update(zip(CLASSIFIERS, idle, strict=False))
     unused = idle[len(CLASSIFIERS) :]
     if unused:
         listed = ", ".join(quoted(path) for path in unused[:5])
         notes.append(Note("chosen", f"Saved files that no question asks for were not used: {listed}."))
     return chosen, [[role, display_name(path)] for role, path in chosen.items()]
+
+
+def one_of_several(taken: Sequence[str], copies: Sequence[str], *, verb: str) -> str:
+    """Return the sentences that say which of several files for one place were taken, and which were not."""
+    first = ", ".join(map(quoted, taken[:_SHOWN]))
+    listed = ", ".join(map(quoted, copies[:_SHOWN]))
+    more = f" and {len(copies) - _SHOWN} more" if len(copies) > _SHOWN else ""
+    was, were = ("was" if len(each) == 1 else "were" for each in (taken, copies))
+    return f"Of several copies, {first} {was} {verb}. Not used {were}: {listed}{more}."
 
 
 def _resemblance(path: str, role: str, expected: str) -> float:

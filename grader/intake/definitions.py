@@ -8,9 +8,11 @@ that binds it and, again and again, those that bind what that one reads:
   one after it if there is none, because cells are run out of order;
 - read later, when a function is called: the last binding of all, as at the end of the notebook;
 - read later by something that the statement calls: the last binding before it, as well;
-- what sets attributes or items of a needed object: included.
+- what changes a needed object: included, be it an assignment to an item, a loop that fills a table, a call of a method,
+  or a decorator that registers a method with a class.
 
-Loops, test calls and other expressions are never run (see `statements`).
+Loops and calls are run for such an effect only, and never where they train, load data, use files or the network (see
+`effects`). A stub never stands in the way of code that is written elsewhere in the same file.
 """
 
 from __future__ import annotations
@@ -23,7 +25,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from grader.intake.statements import Breakage, Definition, Statement, is_stub, parse_cell
+from grader.intake.effects import running
+from grader.intake.margin import without_main_guards
+from grader.intake.placeholders import is_stub, methods
+from grader.intake.statements import (
+    Breakage,
+    Definition,
+    Statement,
+    asks_for_main,
+    future_flags,
+    is_setattr,
+    names_in,
+    parse_cell,
+)
 
 _BUILTINS = frozenset(dir(builtins)) | {
     "__name__",
@@ -35,26 +49,48 @@ _BUILTINS = frozenset(dir(builtins)) | {
     "Out",
 }
 
+_MAX_CHAIN = 500  # functions that call each other, looked through to learn what calling one of them changes
+
 
 @dataclass(frozen=True)
 class Block:
     """
     A parsed cell or module: label for people, source to compile, statements in order, what does not compile.
+
+    `flags` are those of the compiler that are in force there (see `statements.future_flags`).
     """
 
     label: str
     source: str
     statements: tuple[Statement, ...]
     broken: tuple[Breakage, ...]
+    flags: int = 0
 
 
-def read_block(label: str, source: str) -> Block:
-    """Parse a cell or a module; dedent it first if that is all that is wrong with it."""
-    parsed = parse_cell(source)
+def read_block(label: str, source: str, above: Sequence[Block] | None = None) -> Block:
+    """
+    Parse a cell or a module; dedent it first if that is all that is wrong with it.
+
+    Args:
+        label: see `Block`.
+        source: Python.
+        above: the notebook's cells above this one; None for a module. In a notebook `__name__` is "__main__".
+    """
+    if above is not None:
+        source = without_main_guards(source)
+    flags = above[-1].flags if above else 0
+    parsed = parse_cell(source, flags)
     if parsed[2] and source[:1] in (" ", "\t"):
-        dedented = parse_cell(textwrap.dedent(source))
+        dedented = parse_cell(textwrap.dedent(source), flags)
         parsed = dedented if len(dedented[2]) < len(parsed[2]) else parsed
-    return Block(label, parsed[0], tuple(parsed[1]), tuple(parsed[2]))
+    text, statements, broken = parsed
+    flags |= future_flags(statement.node for statement in statements)
+    return Block(label, text, tuple(statements), tuple(broken), flags)
+
+
+def misplaced_block(label: str, source: str) -> Block:
+    """Return what to know of a cell that is no code cell: nothing of it is run, and what it would define is known."""
+    return Block(label, "", (), (Breakage(0, "it is no code cell", names_in(source), is_misplaced=True),))
 
 
 @dataclass(frozen=True)
@@ -63,6 +99,25 @@ class Step:
 
     block: int
     statement: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    How a name is made.
+
+    Args:
+        steps: in the order to run them.
+        unresolved: names that it needs and nothing makes.
+        left_out: needed names -> the place where code that is never run would change what they stand for.
+        rebound: names that a needed function reads when it is called -> the place of that function, and where the name
+            was given another meaning after it.
+    """
+
+    steps: tuple[Step, ...]
+    unresolved: frozenset[str]
+    left_out: Mapping[str, int]
+    rebound: Mapping[str, tuple[int, int]]
 
 
 class Namespace:
@@ -81,28 +136,148 @@ class Namespace:
             for s, statement in enumerate(block.statements)
         ]
         self._file = [owner[step.block] for step, _ in self.steps]
+        self._stars = stars or {}
         self._bound_at: dict[str, list[int]] = defaultdict(list)
+        self._hidden: dict[str, list[int]] = {}
         self._blocked: dict[str, int] = {}
         self._changed_at: dict[str, list[int]] = defaultdict(list)
+        self._not_changed_at: dict[str, list[int]] = defaultdict(list)
         self._unknown_stars: list[int] = []
         for index, (_, statement) in enumerate(self.steps):
-            self._register(index, statement, stars or {})
+            self._register(index, statement)
+        self._take_from_loops()
+        self._hide_stubs()
+        self._changing: dict[str, tuple[frozenset[str], bool]] = {}
+        for index, (_, statement) in enumerate(self.steps):
+            self._register_changes(index, statement)
 
-    def _register(self, index: int, statement: Statement, stars: Mapping[str, frozenset[str]]) -> None:
+    def _register(self, index: int, statement: Statement) -> None:
         binds = statement.binds
         if statement.star is not None:
             module = statement.star.rsplit(".", 1)[-1]
-            if module not in stars:
+            if module not in self._stars:
                 self._unknown_stars.append(index)
-            binds = stars.get(module, frozenset())
+            binds = self._stars.get(module, frozenset())
         for name in binds:
             if statement.is_runnable:
                 self._bound_at[name].append(index)
             else:
                 self._blocked[name] = index
-        if statement.is_runnable:
-            for name in statement.changes:
+
+    def _take_from_loops(self) -> None:
+        """Bind what only a loop makes to the last loop that does, where it may be run."""
+        for name, index in self._blocked.items():
+            if name not in self._bound_at and self._is_harmless(self.steps[index][1]):
+                self._bound_at[name].append(index)
+
+    def _hide_stubs(self) -> None:
+        """Forget definitions that say nothing where the same file has one under that name that does."""
+        for name, places in self._bound_at.items():
+            written = [place for place in places if not is_stub(self.steps[place][1].node)]
+            kept = [p for p in places if p in written or not self._beside(written, p)] if len(places) > 1 else places
+            if len(kept) > 1:
+                kept = [place for place in kept if not self._is_older_form(name, place, kept)]
+            if len(kept) < len(places):
+                self._hidden[name] = [place for place in places if place not in kept]
+                self._bound_at[name] = kept
+
+    def _is_older_form(self, name: str, place: int, places: Sequence[int]) -> bool:
+        """Return whether a class has methods left as stubs that another class of its name and file has written."""
+        statement = self.steps[place][1]
+        if not isinstance(statement.node, ast.ClassDef) or name in statement.reads_now:
+            return False
+        stubs, written = _forms(statement.node)
+        for other in self._beside(places, place):
+            node = self.steps[other][1].node
+            if (
+                other != place
+                and stubs
+                and isinstance(node, ast.ClassDef)
+                and name not in self.steps[other][1].reads_now
+            ):
+                theirs = _forms(node)[1]
+                if stubs <= theirs and len(theirs) > len(written):
+                    return True
+        return False
+
+    def _changed_by_calling(self, name: str) -> tuple[frozenset[str], bool]:
+        """Return what a call of an own function may change: module-level names, and whether its arguments."""
+        if name in self._changing:
+            return self._changing[name]
+        changed: set[str] = set()
+        seen, pending = {name}, [name]
+        while pending and len(seen) <= _MAX_CHAIN:
+            for index in self._bound_at.get(pending.pop(), ()):
+                statement = self.steps[index][1]
+                changed |= statement.changes_later
+                more = statement.reads_later - seen if isinstance(statement.node, Definition) else frozenset()
+                seen |= more
+                pending += sorted(more & self._bound_at.keys())
+        changes_arguments = any(self.steps[index][1].changes_arguments for index in self._bound_at.get(name, ()))
+        self._changing[name] = frozenset(changed), changes_arguments
+        return self._changing[name]
+
+    def _register_changes(self, index: int, statement: Statement) -> None:
+        """Note which objects a statement changes, and of those that it may change, which ones for the grader too."""
+        effects = statement.effects
+        certain = set(effects.changes)
+        possible = {name for name in effects.may_change if not self._is_library(name)}
+        possible |= {
+            name
+            for function, name in effects.passes
+            if self._changed_by_calling(function)[1] and not self._is_plain_function(name)
+        }
+        called = statement.calls_now & self._bound_at.keys()
+        possible |= {name for function in called for name in self._changed_by_calling(function)[0] if name != function}
+        if not statement.is_runnable:
+            # `total += 1` in a loop.
+            possible |= {name for name in statement.binds & statement.reads_now if name in self._bound_at}
+        if not certain | possible:
+            return
+        is_plain = isinstance(statement.node, ast.Assign | ast.AugAssign | ast.AnnAssign) or is_setattr(statement.node)
+        may_run = isinstance(statement.node, Definition) or self._is_harmless(statement)
+        for name in certain | possible:
+            if may_run or (is_plain and name in certain):
                 self._changed_at[name].append(index)
+            else:
+                self._not_changed_at[name].append(index)
+
+    def _is_library(self, name: str) -> bool:
+        """Return whether a name stands for an imported library, or something out of one."""
+        places = self._bound_at.get(name, ())
+        return bool(places) and all(self._is_foreign_import(self.steps[place][1].node) for place in places)
+
+    def _is_foreign_import(self, node: ast.stmt) -> bool:
+        if isinstance(node, ast.ImportFrom):
+            return (node.module or "").rpartition(".")[2] not in self._stars
+        return isinstance(node, ast.Import)
+
+    def _is_plain_function(self, name: str) -> bool:
+        places = self._bound_at.get(name, [])
+        return bool(places) and isinstance(self.steps[places[-1]][1].node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+    def _is_harmless(self, statement: Statement) -> bool:
+        """Return whether a statement, with the own functions that it calls, may be run for its effect."""
+        if isinstance(statement.node, ast.If) and asks_for_main(statement.node.test):
+            return False
+        if statement.harm is not None or _is_endless(statement.node):
+            return False
+        seen: set[str] = set()
+        pending = sorted(statement.calls_now)
+        while pending:
+            name = pending.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            if len(seen) > _MAX_CHAIN:
+                return False
+            for index in self._bound_at.get(name, ()):
+                inner = self.steps[index][1]
+                if isinstance(inner.node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    if inner.harm is not None:
+                        return False
+                    pending += sorted(inner.reads_later)
+        return True
 
     def bound_names(self) -> frozenset[str]:
         """Return every name that a statement which may be run binds."""
@@ -119,17 +294,14 @@ class Namespace:
             return None
         return self.blocks[self.steps[self._blocked[name]][0].block].label
 
-    def plan(self, name: str) -> tuple[tuple[Step, ...], frozenset[str]]:
-        """
-        Return the steps that make a name, in the order to run them, and the names that nothing makes.
-
-        The steps are empty if nothing that may be run binds the name.
-        """
+    def plan(self, name: str) -> Plan:
+        """Return the steps that make a name; there are none if nothing that may be run binds it."""
         if name not in self._bound_at:
-            return (), frozenset({name})
+            return Plan((), frozenset({name}), {}, {})
         search = _Search(self)
         search.need(name, self._bound_at[name][-1])
-        return tuple(self.steps[index][0] for index in search.order()), frozenset(search.unresolved)
+        steps = tuple(self.steps[index][0] for index in search.order())
+        return Plan(steps, frozenset(search.unresolved), search.left_out, search.rebound)
 
     def before(self, name: str, index: int) -> int | None:
         """Return the last place before `index` where a name is bound, else the first after it, else None."""
@@ -152,10 +324,43 @@ class Namespace:
         return [place for place in places if self._file[place] == self._file[index]]
 
     def changes_of(self, name: str, bound: int) -> list[int]:
-        """
-        Return the places, in the file that binds a name, where the object's attributes or items are set.
-        """
+        """Return the places, in the file that binds a name, where the object is changed by what may be run."""
         return self._beside(self._changed_at.get(name, []), bound)
+
+    def all_changes(self, name: str) -> frozenset[int]:
+        """Return the places in all files where an object of that name is changed by what may be run."""
+        return frozenset(self._changed_at.get(name, ()))
+
+    def changes_left_out(self, name: str, bound: int) -> list[int]:
+        """Return the places, in the file that binds a name, where the object is changed by what is never run."""
+        return self._beside(self._not_changed_at.get(name, []), bound)
+
+    def bindings(self, name: str, index: int) -> list[int]:
+        """Return every place where a name is bound, as the statement at `index` sees it."""
+        return list(self._near(name, index))
+
+    def has_other_meaning(self, name: str, place: int, index: int) -> bool:
+        """
+        Return whether a name that is bound at `place` meant something else where `index` stands, above it.
+
+        That is a builtin, or what an earlier statement made of it in other words; imports always mean the same.
+        """
+        node = self.steps[place][1].node
+        if not self.is_beside(place, index) or isinstance(node, Definition | ast.Import | ast.ImportFrom):
+            return False
+        earlier = [other for other in self._near(name, index) if other < index]
+        if not earlier:
+            return hasattr(builtins, name)
+        return ast.dump(self.steps[earlier[-1]][1].node) != ast.dump(node)
+
+    def is_hidden(self, name: str, index: int) -> bool:
+        """Return whether a definition is a stub that gives way to code of the same name."""
+        return index in self._hidden.get(name, ())
+
+    def place_of(self, index: int) -> str:
+        """Return a statement's cell and line, in words."""
+        step, statement = self.steps[index]
+        return f"{self.blocks[step.block].label}, line {statement.harm or statement.node.lineno}"
 
     def unknown_stars(self, index: int) -> list[int]:
         """Return the star imports in the same file from modules that were not handed in."""
@@ -176,6 +381,8 @@ class _Search:
         self._hard: dict[int, list[int]] = defaultdict(list)
         self._soft: dict[int, list[int]] = defaultdict(list)
         self.unresolved: set[str] = set()
+        self.left_out: dict[str, int] = {}
+        self.rebound: dict[str, tuple[int, int]] = {}
 
     def need(self, name: str, index: int) -> None:
         """Add the place that binds a name and, until nothing is missing, all that it depends on."""
@@ -192,6 +399,8 @@ class _Search:
     def _touch(self, name: str, bound: int) -> None:
         for index in self._space.changes_of(name, bound):
             self._add(index)
+        for index in self._space.changes_left_out(name, bound)[-1:]:
+            self.left_out[name] = index
 
     def _expand(self, index: int) -> None:
         statement = self._space.steps[index][1]
@@ -202,7 +411,9 @@ class _Search:
                 if name in statement.calls_now:
                     self._soft[index] += self._called(place, index)
         for name in sorted(statement.reads_later):
-            self._resolve(name, self._space.last(name, index), index)
+            place = self._resolve(name, self._space.last(name, index), index)
+            if place is not None and place > index and self._space.has_other_meaning(name, place, index):
+                self.rebound[name] = (index, place)
 
     def _resolve(self, name: str, place: int | None, index: int) -> int | None:
         if place is not None:
@@ -272,7 +483,7 @@ def class_members(space: Namespace, name: str) -> Mapping[str, bool] | None:
     here.
 
     Attributes come from its body, from bases defined in the same namespace, from an alias, and from later
-    assignments.
+    assignments, decorators and calls that may register them.
     """
     members: dict[str, bool] = {}
     is_class = _add_members(space, name, members, seen=set())
@@ -284,20 +495,34 @@ def _add_members(space: Namespace, name: str, members: dict[str, bool], seen: se
         return False
     seen.add(name)
     is_class = False
-    for _, statement in space.steps:
+    changes = space.all_changes(name)
+    for index, (_, statement) in enumerate(space.steps):
         node = statement.node
-        for cls in _classes_in(node, name):
+        for cls in _classes_in(node, name) if not space.is_hidden(name, index) else ():
             is_class = True
             for base in sorted(base_names(cls)):
                 _add_members(space, base, members, seen)
             members.update(_body_members(cls))
         if isinstance(node, ast.Assign):
             is_class |= _add_assigned(space, node, name, members, seen)
-        elif name in statement.changes and isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            attribute = node.value.args[1]
-            if isinstance(attribute, ast.Constant):
-                members[str(attribute.value)] = False
+        elif index in changes:
+            members.update(_registered(node))
     return is_class
+
+
+def _registered(node: ast.stmt) -> dict[str, bool]:
+    """Return the attributes that a statement may give to a class: a decorated function, or whatever it names."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return {node.name: is_stub(node)}
+    if is_setattr(node):
+        return {str(node.value.args[1].value): False}  # type: ignore[attr-defined]  # is_setattr has looked
+    found: dict[str, bool] = {}
+    for part in running(node):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value.isidentifier():
+            found[part.value] = False
+        elif isinstance(part, ast.Name | ast.Attribute):
+            found[part.id if isinstance(part, ast.Name) else part.attr] = False
+    return found
 
 
 def _add_assigned(space: Namespace, node: ast.Assign, name: str, members: dict[str, bool], seen: set[str]) -> bool:
@@ -308,6 +533,22 @@ def _add_assigned(space: Namespace, node: ast.Assign, name: str, members: dict[s
         elif isinstance(target, ast.Name) and target.id == name and isinstance(node.value, ast.Name):
             is_class |= _add_members(space, node.value.id, members, seen)
     return is_class
+
+
+def _forms(cls: ast.ClassDef) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the methods of a class that are stubs, and those that are written."""
+    stubs = {function.name: is_stub(function) for function in methods(cls)}
+    return frozenset(name for name in stubs if stubs[name]), frozenset(name for name in stubs if not stubs[name])
+
+
+def _is_endless(node: ast.AST) -> bool:
+    """Return whether a statement holds a loop that nothing ends, which is none that fills a table."""
+    return any(
+        isinstance(part, ast.While)
+        and isinstance(part.test, ast.Constant)
+        and not any(isinstance(inner, ast.Break | ast.Raise | ast.Return) for inner in ast.walk(part))
+        for part in ast.walk(node)
+    )
 
 
 def _classes_in(node: ast.stmt, name: str) -> Iterable[ast.ClassDef]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grader.intake.caps import suffix_of
-from grader.intake.definitions import Block, read_block
+from grader.intake.definitions import Block, misplaced_block, read_block
 from grader.intake.holdings import Held, module_path
 from grader.intake.kinds import ADVICE, Kind
-from grader.intake.magics import plain
+from grader.intake.magics import plain, plain_module
 from grader.intake.names import display_name, quoted
-from grader.intake.notebook import CodeCell, clean_source, decode, read_notebook
+from grader.intake.notebook import CodeCell, clean_source, decode, read_cells
 from grader.intake.report import MAX_CELL_CHARACTERS, Note
 
 MAX_DOCUMENTS = 200
@@ -22,7 +22,7 @@ MAX_DOCUMENTS = 200
 MAX_NOTEBOOK_CHARACTERS = 5_000_000
 MAX_MODULE_CHARACTERS = 2_000_000
 MAX_STATEMENTS = 60_000
-MOST_CPU_S = 25.0
+MOST_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,14 @@ class Document:
         blocks: its cells, or for a module the whole of it.
         is_module: a .py file, or one that a cell writes.
         cells: a notebook's code cells, those included that are not Python.
+        copies: paths of other files with the same content, which are not read again.
     """
 
     path: str
     blocks: tuple[Block, ...]
     is_module: bool
     cells: tuple[CodeCell, ...] = ()
+    copies: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,12 +56,12 @@ class Document:
 
 
 class _Budget:
-    """What may still be read: characters, statements and processor time."""
+    """What may still be read: characters, statements and time."""
 
     def __init__(self) -> None:
         self._characters = {False: MAX_NOTEBOOK_CHARACTERS, True: MAX_MODULE_CHARACTERS}
         self._statements = MAX_STATEMENTS
-        self._ends_at = time.process_time() + MOST_CPU_S
+        self._ends_at = time.monotonic() + MOST_S
 
     def affordable(self, sources: Sequence[str], *, is_module: bool = False) -> set[int]:
         """Return which of some sources may be parsed, small ones first, and count their characters."""
@@ -70,11 +72,11 @@ class _Budget:
                 chosen.add(index)
         return chosen
 
-    def parse(self, label: str, source: str) -> Block | None:
-        """Parse a source and count its statements; None where there were too many, or they took too long."""
-        if self._statements <= 0 or time.process_time() > self._ends_at:
+    def parse(self, label: str, source: str, above: Sequence[Block] | None = None) -> Block | None:
+        """As `read_block`, and count the statements; None where there were too many, or they took too long."""
+        if self._statements <= 0 or time.monotonic() > self._ends_at:
             return None
-        block = read_block(label, source)
+        block = read_block(label, source, above)
         self._statements -= len(block.statements)
         return block
 
@@ -93,7 +95,8 @@ def read_documents(files: Sequence[Held], notes: list[Note]) -> list[Document]:
     """
     documents: list[Document] = []
     written: dict[str, str] = {}
-    seen: set[tuple[str, bytes]] = set()
+    copies: dict[tuple[str, bytes], list[str]] = {}
+    keys: list[tuple[str, bytes]] = []
     left_out: list[str] = []
     budget = _Budget()
     for held in files:
@@ -102,30 +105,43 @@ def read_documents(files: Sequence[Held], notes: list[Note]) -> list[Document]:
         # Two modules of one name and content are one; so are two notebooks of one content, whatever their
         # names.
         key = (path.rsplit("/", 1)[-1] if held.kind is Kind.MODULE else "", hashlib.sha256(content).digest())
-        if key in seen:
+        if key in copies:
+            copies[key].append(path)
             continue
-        seen.add(key)
+        copies[key] = []
         try:
             if len(documents) >= MAX_DOCUMENTS:
                 raise _TooMuchError
-            if held.kind is Kind.MODULE:
-                documents += _module(path, clean_source(decode(content)), notes, budget)
-            elif b"cell" not in content and content.strip()[:1] == b"{":
-                notes.append(Note("damaged", f"{quoted(path)} is no notebook: {Kind.OTHER_JSON.value}. {_DOWNLOAD}"))
-            else:
-                documents.append(_notebook(path, content, notes, written, budget))
+            found = _read(replace(held, path=path, data=content), notes, written, budget)
         except _TooMuchError:
             left_out.append(path)
-        except (MemoryError, RecursionError):
-            notes.append(
-                Note("damaged", f"{quoted(path)} is too large to be read. Clear its outputs and save it again.")
-            )
+        else:
+            documents += found
+            keys += [key] * len(found)
     if left_out:
         notes.append(Note("left-out", _left_out(left_out)))
+    documents = [replace(each, copies=tuple(copies[key])) for each, key in zip(documents, keys, strict=True)]
     return documents + _written(written, {document.path for document in documents}, notes, budget)
 
 
-_DOWNLOAD = ADVICE[Kind.OTHER_JSON]
+def _read(held: Held, notes: list[Note], written: dict[str, str], budget: _Budget) -> list[Document]:
+    """Return a file as a document; none, and a note, where it cannot be read."""
+    content = bytes(held.data)
+    try:
+        if held.kind is Kind.MODULE:
+            return _module(held.path, clean_source(decode(content)), notes, budget)
+        if not _is_other_json(content):
+            return [_notebook(held.path, content, notes, written, budget)]
+        text = f"{quoted(held.path)} is no notebook: {Kind.OTHER_JSON.value}. {ADVICE[Kind.OTHER_JSON]}"
+    except (MemoryError, RecursionError):
+        text = f"{quoted(held.path)} is too large to be read. Clear its outputs and save it again."
+    notes.append(Note("damaged", text))
+    return []
+
+
+def _is_other_json(content: bytes) -> bool:
+    """Return whether a file in UTF-8 is JSON in which no cell can be; one in UTF-16 has zeros between its letters."""
+    return b"cell" not in content and b"\0" not in content and content.strip()[:1] == b"{"
 
 
 def _left_out(paths: Sequence[str]) -> str:
@@ -152,7 +168,7 @@ def _module(path: str, source: str, notes: list[Note], budget: _Budget) -> list[
     if len(source) > MAX_CELL_CHARACTERS:
         notes.append(Note("left-out", f"{quoted(path)} is too long to be code and was left out."))
         return []
-    block = budget.parse(_label(path), plain(source).source) if budget.affordable([source], is_module=True) else None
+    block = budget.parse(_label(path), plain_module(source)) if budget.affordable([source], is_module=True) else None
     if block is None:
         raise _TooMuchError
     return [Document(path, (block,), is_module=True)]
@@ -160,7 +176,7 @@ def _module(path: str, source: str, notes: list[Note], budget: _Budget) -> list[
 
 def _notebook(path: str, data: bytes, notes: list[Note], written: dict[str, str], budget: _Budget) -> Document:
     """Parse a notebook; the files that its cells write are added to `written`."""
-    cells, read_notes = read_notebook(path, data)
+    cells, elsewhere, read_notes = read_cells(path, data)
     notes += read_notes
     blocks: list[Block] = []
     skipped: dict[str, list[int]] = {}
@@ -173,7 +189,7 @@ def _notebook(path: str, data: bytes, notes: list[Note], written: dict[str, str]
             skipped.setdefault(bare.skipped, []).append(cell.number)
         elif bare.module is None:
             label = f"{_label(path)}, code cell {cell.number}"
-            block = budget.parse(label, bare.source) if index in affordable else None
+            block = budget.parse(label, bare.source, blocks) if index in affordable else None
             if block is None:
                 left_out.append(cell.number)
             else:
@@ -187,6 +203,7 @@ def _notebook(path: str, data: bytes, notes: list[Note], written: dict[str, str]
         where = ", ".join(map(str, left_out[:10]))
         text = f"In {quoted(path)}, code cell {where} was left out: there is more code than the grader reads."
         notes.append(Note("left-out", text))
+    blocks += [misplaced_block(f"{_label(path)}, {where}", source) for where, source in elsewhere]
     for magic, numbers in skipped.items():
         where = ", ".join(str(number) for number in numbers[:10])
         begin = f"In {quoted(path)}, code cell {where} begins with {quoted('%%' + magic)}"

@@ -6,13 +6,11 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from grader.intake.caps import suffix_of
+from grader.intake.choose import one_of_several
 from grader.intake.documents import Document
 from grader.intake.holdings import bare_stem
-from grader.intake.names import quoted
+from grader.intake.placeholders import is_stub
 from grader.intake.report import Note
-from grader.intake.statements import is_stub
-
-_SHOWN = 4
 
 
 def one_for_each_place(
@@ -44,7 +42,8 @@ def one_for_each_place(
             taken.setdefault(place, document)
         kept.append(document)
     if dropped:
-        notes.append(Note("chosen", _words([(taken[place], copies) for place, copies in dropped.items()])))
+        copies = [path for others in dropped.values() for copy in others for path in (copy.path, *copy.copies)]
+        notes.append(Note("chosen", one_of_several([taken[place].path for place in dropped], copies, verb="graded")))
     return kept
 
 
@@ -57,12 +56,3 @@ def _written(document: Document, names: Collection[str]) -> set[str]:
             if bound and not statement.is_import:
                 found = found - bound if is_stub(statement.node) else found | bound
     return found
-
-
-def _words(choices: Sequence[tuple[Document, Sequence[Document]]]) -> str:
-    taken = ", ".join(quoted(document.path) for document, _ in choices[:_SHOWN])
-    copies = [copy for _, others in choices for copy in others]
-    listed = ", ".join(quoted(copy.path) for copy in copies[:_SHOWN])
-    more = f" and {len(copies) - _SHOWN} more" if len(copies) > _SHOWN else ""
-    was, were = ("was" if len(each) == 1 else "were" for each in (choices, copies))
-    return f"Of several copies, {taken} {was} graded. Not used {were}: {listed}{more}."

@@ -18,6 +18,7 @@ from typing import Any
 _LEAST_PIXELS, _MOST_PIXELS = 32, 20_000  # in width and in height
 _MOST_BYTES = 16 << 20  # of an image that is looked at
 _MOST_INFLATED = 4 << 20  # of a PNG: what is past that is not looked at
+_SMALLEST_WEBP = 100  # bytes
 _PNG, _GIF = b"\x89PNG\r\n\x1a\n", (b"GIF87a", b"GIF89a")
 _DRAWING = re.compile(r"<svg\b.*<(?:path|polyline|polygon|line|rect|circle|use|image)\b", re.IGNORECASE | re.DOTALL)
 _EMBEDDED = re.compile(r"data:image/[a-z+]+;base64,([A-Za-z0-9+/=\s]+)")
@@ -67,6 +68,8 @@ def _decodes(data: bytes) -> bool:
         return _is_png(data)
     if data.startswith(b"\xff\xd8"):
         return _is_plausible(*_jpeg_size(data)) and b"\xff\xd9" in data[-64:]
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return len(data) > _SMALLEST_WEBP
     if data.startswith(_GIF):
         return _is_plausible(*struct.unpack("<HH", data[6:10])) and data.rstrip(b"\0").endswith(b";")
     return data.startswith(b"%PDF-") and b"%%EOF" in data[-1024:] and b"/Page" in data

@@ -21,9 +21,10 @@ from grader.intake.kinds import Kind
 
 Rank = tuple[Any, ...]
 
+# "Copy of", "Kopie von", "Copia de", "Cópia de", "Kopia av"; " - Copy (2)", "-Copy1", " 2" and "-checkpoint".
 _MARKED_COPY = re.compile(
-    r"^copy[ _]of[ _]|^(?:kopie|copia|copie)[ _](?:von|di|de)[ _]|[ _-]*\(\d+\)|[ _-]+(?:copy|copie|kopie|copia)"
-    r"(?:[ _]?\d+)?$|-checkpoint$| \d{1,2}$",
+    r"^[ck][oó]p\w*[ _](?:of|von|van|di|de|da|do|av|af)[ _]|[ _-]*\(\d+\)|[ _-]+[ck][oó]p[a-z]{1,3}(?:[ _]?\d+)?$"
+    r"|-checkpoint$| \d{1,2}$",
     re.IGNORECASE,
 )
 # A suffix that stands in the middle, as in `“MAE_student.ipynb”的副本` or `utils_reg.py.txt`.
@@ -67,8 +68,10 @@ def bare_stem(path: str) -> str:
 
 
 def is_marked_copy(path: str) -> bool:
-    """Return whether a file's name says that it is a copy of another, or its suffix is not at the end."""
-    name = path.rsplit("/", 1)[-1][:_LONGEST_NAME]
+    """Return whether a file's name, or a folder's, says that it is a copy, or its suffix is not at the end."""
+    *folders, name = (piece[:_LONGEST_NAME] for piece in path.split("/"))
+    if any(map(_MARKED_COPY.search, folders)):
+        return True
     inner = _INNER_SUFFIX.search(name)
     is_inside = inner is not None and inner.group().lower() != suffix_of(name)
     return is_inside or _MARKED_COPY.search(name.rsplit(".", 1)[0]) is not None
@@ -97,12 +100,14 @@ class Held:
         data: its bytes.
         kind: what it is.
         nesting: archives around it.
+        rank: where it lies among the others, as `Places` has it.
     """
 
     path: str
     data: bytes | memoryview
     kind: Kind
     nesting: int = 0
+    rank: Rank = ()
 
 
 class Places:

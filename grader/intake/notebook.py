@@ -9,12 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from grader.intake.figures import calls_something, is_figure
+from grader.intake.magics import parses
 from grader.intake.names import quoted
 from grader.intake.report import MAX_CELL_CHARACTERS, Note
 
 MAX_CODE_CELLS = 2_000
 
-_CELL_START = re.compile(r'\{\s*"cell_type"\s*:')
+# An object that may be a notebook or a cell, whichever key a tool writes first.
+_OBJECT_START = re.compile(
+    r'\{\s*"(?:cells|worksheets|cell_type|id|metadata|execution_count|prompt_number|source|input|outputs|attachments)"\s*:'
+)
+# How often each character may be read again where attempts at objects fail. An honest file with a break in it needs
+# three times; without an end to it, objects in objects cost a time that grows with the square of the file's length.
+_MOST_READINGS = 8
+_DEEP_OBJECT = 10_000  # characters that an attempt counts as that ends in too deep a nesting
+_DEFINES = re.compile(r"^(?:def|class)[ \t]+\w+", re.MULTILINE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -46,17 +55,16 @@ def read_notebook(name: str, data: bytes) -> tuple[list[CodeCell], list[Note]]:
     Of a cell only its type and source are read, and whether it has outputs, of which kind. Where the JSON is
     broken, as after an interrupted upload, the cells that are whole are still used and a note says where it broke.
     """
+    code, _, notes = read_cells(name, data)
+    return code, notes
+
+
+def read_cells(name: str, data: bytes) -> tuple[list[CodeCell], list[tuple[str, str]], list[Note]]:
+    """
+    Return what `read_notebook` does and, between, the cells of other types that hold definitions: (where, source).
+    """
     notes: list[Note] = []
-    text = decode(data)
-    try:
-        cells = _cells_of(_decoder().decode(text.strip()))
-    except json.JSONDecodeError as error:
-        cells = _salvage(text)
-        where = f"line {error.lineno}, column {error.colno}" if text.strip() else "it is empty"
-        notes.append(_damaged(name, f"({where})", _count_code(cells)))
-    except (RecursionError, ValueError):
-        cells = _salvage(text)
-        notes.append(_damaged(name, "(it is nested too deeply)", _count_code(cells)))
+    cells = _any_cells(name, decode(data), notes)
     found = [cell for cell in cells if _is_code(cell)]
     code = [_code_cell(number, cell) for number, cell in enumerate(found[:MAX_CODE_CELLS], start=1)]
     if len(found) > MAX_CODE_CELLS:
@@ -66,7 +74,39 @@ def read_notebook(name: str, data: bytes) -> tuple[list[CodeCell], list[Note]]:
         where = ", ".join(too_long[:10])
         text = f"In {quoted(name)}, code cell {where} is too long to be code and was left out."
         notes.append(Note("left-out", text))
-    return [cell for cell in code if len(cell.source) <= MAX_CELL_CHARACTERS], notes
+    return [cell for cell in code if len(cell.source) <= MAX_CELL_CHARACTERS], _definitions_elsewhere(cells), notes
+
+
+def _any_cells(name: str, text: str, notes: list[Note]) -> list[Any]:
+    """Return the cells of every type; where the JSON is broken, those that can be read."""
+    resolved, conflicts = _upper_versions(text) if "\n>>>>>>>" in text else (text, 0)
+    if conflicts:
+        notes.append(_conflicting(name, conflicts))
+    try:
+        return _cells_of(_decoder().decode(resolved.strip()))
+    except json.JSONDecodeError as error:
+        cells = _salvage(resolved)
+        where = f"line {error.lineno}, column {error.colno}" if text.strip() else "it is empty"
+        notes.append(_damaged(name, f"({where})", _count_code(cells)))
+    except (RecursionError, ValueError):
+        cells = _salvage(resolved)
+        notes.append(_damaged(name, "(it is nested too deeply)", _count_code(cells)))
+    return cells
+
+
+def _definitions_elsewhere(cells: list[Any]) -> list[tuple[str, str]]:
+    """Return the cells that are no code cells and hold functions or classes in Python: (where, source)."""
+    found = []
+    above = 0
+    for cell in cells:
+        if _is_code(cell):
+            above += 1
+        elif isinstance(cell, dict) and cell.get("cell_type") in ("raw", "markdown"):
+            source = _source_of(cell)
+            if len(source) <= MAX_CELL_CHARACTERS and _DEFINES.search(source) and parses(source):
+                place = f"below code cell {above}" if above else "at the top"
+                found.append((f"{cell['cell_type']} cell {place}", source))
+    return found[:MAX_CODE_CELLS]
 
 
 def decode(data: bytes) -> str:
@@ -96,6 +136,38 @@ def _damaged(name: str, where: str, found: int) -> Note:
     return Note(
         "damaged",
         f"{quoted(name)} is not a valid notebook {where}; {saved}. Save it in Jupyter and upload it again.",
+    )
+
+
+def _upper_versions(text: str) -> tuple[str, int]:
+    """
+    Return a text with the upper one of the two versions that git leaves of each conflict, and how many there were.
+
+    Marks that do not go together are no conflict: the text stays as it is.
+    """
+    kept: list[str] = []
+    count, side = 0, 0  # 0 outside, 1 in the upper version, 2 in the common or the lower one
+    for line in text.split("\n"):
+        mark = line[:7]
+        if mark == "<<<<<<<" and side == 0:
+            side, count = 1, count + 1
+        elif mark in ("|||||||", "=======") and side:
+            side = 2
+        elif mark == ">>>>>>>" and side == 2:
+            side = 0
+        elif mark in ("<<<<<<<", ">>>>>>>"):
+            return text, 0
+        elif side != 2:
+            kept.append(line)
+    return ("\n".join(kept), count) if side == 0 else (text, 0)
+
+
+def _conflicting(name: str, count: int) -> Note:
+    times = "once" if count == 1 else f"{count} times"
+    return Note(
+        "damaged",
+        f"{quoted(name)} holds two versions, as git leaves them ({times} {quoted('<<<<<<<')}): the upper one counts. "
+        "Choose one in each place, save the notebook and hand in again.",
     )
 
 
@@ -130,15 +202,20 @@ def _cells_of(document: Any) -> list[Any]:
 
 
 def _salvage(text: str) -> list[Any]:
-    """
-    Return the cells that can be decoded one by one; every tool writes `cell_type` as a code cell's first key.
-    """
+    """Return the cells that can be decoded one by one, in the order of the text."""
     decoder, cells, position = _decoder(), [], 0
-    while match := _CELL_START.search(text, position):
+    left = _MOST_READINGS * len(text) + _DEEP_OBJECT
+    while left > 0 and (match := _OBJECT_START.search(text, position)) is not None:
+        start = match.start()
         try:
-            cell, position = decoder.raw_decode(text, match.start())
-            cells.append(cell)
+            found, position = decoder.raw_decode(text, start)
+            left -= position - start
+            cells += [found] if "cell_type" in found else _cells_of(found)
+        except json.JSONDecodeError as error:
+            left -= max(error.pos - start, 1)
+            position = match.end()
         except (ValueError, RecursionError):
+            left -= _DEEP_OBJECT
             position = match.end()
     return cells
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from grader.intake.choose import closeness, nearest
-from grader.intake.definitions import Block, Namespace, base_names, class_members
+from grader.intake.definitions import Block, Namespace, Plan, base_names, class_members
 from grader.intake.documents import Document
 from grader.intake.names import display_name, quoted
+from grader.intake.placeholders import is_placeholder, is_stub, methods
 from grader.intake.report import (
     MAX_CELLS,
     MAX_LABEL_CHARACTERS,
@@ -20,7 +21,6 @@ from grader.intake.report import (
     MAX_PLAN_STEPS,
     Note,
 )
-from grader.intake.statements import is_stub
 
 # How good a file's answer to a wanted name is. What is only imported counts less than what is written there
 # (the module may hold the definition itself) and more than a stub.
@@ -74,12 +74,15 @@ def survey_part(
     broken = _broken(_concerned(primary, ranked, roots), table, notes)
     not_run = _not_run(roots, homes, ranked, table)
     _say_what_is_not_run({name: label for name, label in not_run.items() if name in roots}, notes)
+    hints = {**_misplaced(ranked, roots, table, notes), **{root: " ".join(table.hints[root]) for root in table.hints}}
     code = {
         "cells": table.cells,
         "plans": table.plans,
         "missing": missing,
         "not_run": dict(list(not_run.items())[:MAX_NAMES]),
         "broken": dict(list(broken.items())[:MAX_NAMES]),
+        "unwritten": _unwritten(wanted, homes),
+        "hints": {name: text[:MAX_NOTE_CHARACTERS] for name, text in hints.items() if text},
     }
     return code, [[part, display_name(candidate.document.name)] for candidate in primary]
 
@@ -94,14 +97,17 @@ class _Table:
 
     def __init__(self, characters: int) -> None:
         self._characters_left = characters
-        self.cells: list[list[str]] = []
+        self.cells: list[list[Any]] = []
         self.plans: dict[str, list[list[int]]] = {}
         self.unresolved: dict[str, Namespace] = {}
+        self.left_out: dict[str, str] = {}
+        self.hints: dict[str, list[str]] = {}
         self._index: dict[int, int] = {}
 
     def add(self, root: str, wanted: Sequence[str], space: Namespace) -> None:
         """Plan a name, and the dotted names below it, in a namespace."""
-        steps, unresolved = space.plan(root)
+        found = space.plan(root)
+        steps = found.steps
         blocks = {id(space.blocks[step.block]): space.blocks[step.block] for step in steps}
         new = [block for key, block in blocks.items() if key not in self._index]
         size = sum(len(block.source) for block in new)
@@ -114,8 +120,11 @@ class _Table:
         for name in wanted:
             if name == root or name.startswith(root + "."):
                 self.plans[name] = plan
-        for name in unresolved:
+        for name in found.unresolved:
             self.unresolved.setdefault(name, space)
+        for name, place in found.left_out.items():
+            self.left_out.setdefault(name, space.place_of(place))
+        self.hints[root] = [*_said_of_left_out(found, space), *_said_of_rebound(found, space)]
 
     def put_in_order(self, documents: Sequence[Sequence[Block]]) -> None:
         """
@@ -141,7 +150,7 @@ class _Table:
     def _cell(self, block: Block) -> int:
         if id(block) not in self._index:
             self._index[id(block)] = len(self.cells)
-            self.cells.append([block.label, block.source])
+            self.cells.append([block.label, block.source, block.flags])
         return self._index[id(block)]
 
 
@@ -165,6 +174,28 @@ def _plan_all(
             spaces[home] = Namespace([*others, home.document.blocks], stars=stars)
         table.add(root, wanted, spaces[home])
     return homes
+
+
+def _said_of_left_out(plan: Plan, space: Namespace) -> list[str]:
+    """Say which objects that a name needs are changed by code that is not run."""
+    return [
+        f"`{name}` is changed in {quoted(space.place_of(place))}, by code that is not run for grading (training, data, "
+        "files, network, display)."
+        for name, place in sorted(plan.left_out.items())
+    ]
+
+
+def _said_of_rebound(plan: Plan, space: Namespace) -> list[str]:
+    """Say which names mean something else when a function is called than where it stands, with both cells."""
+    found = []
+    for name, (function, place) in sorted(plan.rebound.items()):
+        made = space.steps[function][1]
+        user = next(iter(sorted(made.binds)), "the code")
+        found.append(
+            f"`{name}` has a new meaning since {quoted(space.place_of(place))}, and `{user}` in "
+            f"{quoted(space.place_of(function))} uses it. As at the end of your notebook, the last one counts."
+        )
+    return found
 
 
 def _say_what_is_not_run(labels: Mapping[str, str], notes: list[Note]) -> None:
@@ -234,12 +265,12 @@ def _missing(
     wanted: Sequence[str], homes: Mapping[str, _Candidate], ranked: Sequence[_Candidate], table: _Table
 ) -> dict[str, str | None]:
     """Return the names that nothing defines, each with the nearest name that something does."""
-    defined = _own_names(ranked)
+    defined = {is_class: _own_names(ranked, is_class=is_class) for is_class in (True, False)}
     missing: dict[str, str | None] = {}
     for name in wanted:
         root, _, attribute = name.partition(".")
         if name not in table.plans:
-            near = nearest(root, defined - set(wanted))
+            near = nearest(root, defined[root[:1].isupper()] - set(wanted))
             missing[name] = None if near is None else near[:MAX_NAME_CHARACTERS]
         elif attribute:
             found = class_members(homes[root].space, root)
@@ -266,16 +297,18 @@ def _inherits_elsewhere(home: _Candidate, root: str, other: _Candidate) -> bool:
     return any(class_members(other.space, base) is not None for base in bases - {root})
 
 
-def _own_names(ranked: Sequence[_Candidate]) -> set[str]:
+def _own_names(ranked: Sequence[_Candidate], *, is_class: bool) -> set[str]:
     """
-    Return the functions and classes that the documents define themselves, and other names that hold
-    callables.
+    Return the classes, or the functions, that the documents define themselves, and other names that may hold one.
     """
+    other = ast.FunctionDef | ast.AsyncFunctionDef if is_class else ast.ClassDef
     names = set()
     for candidate in ranked:
         for name in candidate.space.bound_names():
             statement = candidate.space.last_binding(name)
-            if statement is not None and not statement.is_import and not name.startswith("_"):
+            if statement is None or statement.is_import or name.startswith("_"):
+                continue
+            if not isinstance(statement.node, other):
                 names.add(name)
     return names
 
@@ -324,6 +357,8 @@ def _broken(candidates: Sequence[_Candidate], table: _Table, notes: list[Note]) 
     for candidate in candidates:
         for block in candidate.document.blocks:
             for breakage in block.broken:
+                if breakage.is_misplaced:
+                    continue
                 place = f"line {breakage.line}: " if breakage.line else ""
                 where = f"{block.label}, {place}{breakage.message}"[:MAX_NOTE_CHARACTERS]
                 lost = [name for name in breakage.names if candidate.space.last_binding(name) is None]
@@ -335,13 +370,42 @@ def _broken(candidates: Sequence[_Candidate], table: _Table, notes: list[Note]) 
     return {name: where for name, where in broken.items() if name not in table.plans}
 
 
+def _misplaced(ranked: Sequence[_Candidate], roots: Sequence[str], table: _Table, notes: list[Note]) -> dict[str, str]:
+    """Return where wanted names stand in cells that are no code cells, and say so cell by cell."""
+    found: dict[str, str] = {}
+    for candidate in ranked:
+        for block in candidate.document.blocks:
+            for name in [name for piece in block.broken if piece.is_misplaced for name in piece.names]:
+                if name in roots and name not in table.plans:
+                    found[name] = f"`{name}` stands in {quoted(block.label)}, which is no code cell."
+                    text = f"{found[name]} Change the cell's type to Code, run all cells, and hand in again."
+                    notes.append(Note("skipped-cell", text))
+    return found
+
+
+def _unwritten(wanted: Sequence[str], homes: Mapping[str, _Candidate]) -> list[str]:
+    """Return the wanted names whose definition still holds what was handed out in place of an answer."""
+    found = []
+    for name in wanted:
+        root, _, attribute = name.partition(".")
+        statement = homes[root].space.last_binding(root) if root in homes else None
+        node: ast.AST | None = statement.node if statement is not None else None
+        if attribute and isinstance(node, ast.ClassDef):
+            node = next((method for method in methods(node) if method.name == attribute), None)
+            if homes[root].space.all_changes(root):
+                continue  # a later statement may have put another method in its place
+        if node is not None and is_placeholder(node):
+            found.append(name)
+    return found
+
+
 def _not_run(
     roots: Sequence[str], homes: Mapping[str, _Candidate], ranked: Sequence[_Candidate], table: _Table
 ) -> dict[str, str]:
     """
     Return names that plans or questions need, and that only code which is not run makes -> label of its cell.
     """
-    found: dict[str, str] = {}
+    found = {name: label[:MAX_LABEL_CHARACTERS] for name, label in table.left_out.items() if name not in roots}
     spaces = {name: [space] for name, space in table.unresolved.items()}
     spaces.update({root: [candidate.space for candidate in ranked] for root in roots if root not in homes})
     for name in sorted(spaces):

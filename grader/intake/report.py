@@ -1,6 +1,7 @@
 """What the trusted process believes of a survey: every field checked for type, range and size."""
 
 from __future__ import annotations
+import __future__
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from grader.wire import Caps as WireCaps
 from grader.wire import Message
 
 Bytes = npt.NDArray[np.uint8]
+_POSTPONED_HINTS = __future__.annotations.compiler_flag
 
 MAX_CLASSIFIERS = 4
 # Further saved files, which may be classifiers: they are known by what is in them, not by their names.
@@ -47,6 +49,8 @@ MAX_NAMES = 2_000
 MAX_PLAN_STEPS = 5_000
 MAX_MODULES = 500
 MAX_NOTEBOOKS = 200
+MAX_RIVALS = 4
+MAX_PATH = 2_000
 MAX_FILE_BYTES = 64 * 2**20
 
 # What to allow the surveying worker's answer on the wire: as JSON, a character takes up to twelve bytes.
@@ -67,11 +71,13 @@ class Cell:
     One notebook cell, or one whole .py file, exactly as it is to be compiled.
 
     `label` is for people: "MAE_student.ipynb, code cell 12" (counted over code cells from 1) or "helpers.py".
-    Line numbers of `source` are those the student sees in the cell.
+    Line numbers of `source` are those the student sees in the cell. `flags` are those of the compiler that are in force
+    there: `from __future__ import annotations` of a cell above counts.
     """
 
     label: str
     source: str
+    flags: int = 0
 
 
 Plan = tuple[tuple[int, int], ...]
@@ -91,6 +97,9 @@ class Code:
         not_run: name -> label of the cell that makes it, where only code that the grader does not run does so
             (a loop, a `with` that trains, a test call). A later NameError about it is explained by this.
         broken: name -> where and why the code that defines it does not compile.
+        unwritten: wanted names whose definition still holds what was handed out in place of an answer.
+        hints: wanted name -> what the student should know of it where its question fails: where it stands, or what
+            code changes it that is not run.
     """
 
     cells: tuple[Cell, ...]
@@ -98,6 +107,8 @@ class Code:
     missing: Mapping[str, str | None]
     not_run: Mapping[str, str]
     broken: Mapping[str, str]
+    unwritten: frozenset[str] = frozenset()
+    hints: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def as_request(
         self, names: Iterable[str], modules: Mapping[str, str], *, called: str = "cell"
@@ -116,7 +127,9 @@ class Code:
         steps, cells = self._needed(names)
         numbers = {cell: index for index, cell in enumerate(cells)}
         return {
-            "cells": [[f"{called} {numbers[cell] + 1}", self.cells[cell].source] for cell in cells],
+            "cells": [
+                [f"{called} {numbers[cell] + 1}", self.cells[cell].source, self.cells[cell].flags] for cell in cells
+            ],
             "statements": [[numbers[cell], statement] for cell, statement in steps],
             "modules": dict(modules),
         }
@@ -170,6 +183,8 @@ class Intake:
         used: (part or role, file) pairs: what was taken from where.
         notes: what the student should know about how the submission was read.
         runs: what each notebook shows of having been run.
+        rivals: paths of notebooks that could as well have been taken for one place, the taken one first; none where
+            it is clear, or where there is no autograder.pt to tell.
     """
 
     parts: Mapping[str, Code]
@@ -178,6 +193,7 @@ class Intake:
     used: tuple[tuple[str, str], ...] = ()
     notes: tuple[Note, ...] = ()
     runs: tuple[NotebookRun, ...] = ()
+    rivals: tuple[str, ...] = ()
 
     @property
     def is_read_whole(self) -> bool:
@@ -228,7 +244,9 @@ def fingerprint(intake: Intake) -> bytes:
     for part, code in sorted(intake.parts.items()):
         _, cells = code._needed(code.plans)
         numbers = {cell: index for index, cell in enumerate(cells)}
-        _feed(digest, "part", part, *(code.cells[cell].source for cell in cells))
+        _feed(digest, "part", part)
+        for cell in (code.cells[cell] for cell in cells):
+            _feed(digest, cell.source, *([str(cell.flags)] if cell.flags else []))
         for name, plan in sorted(code.plans.items()):
             _feed(digest, "plan", name, str([(numbers[cell], statement) for cell, statement in plan]))
         _feed(digest, "without", *sorted(code.missing), "broken", *sorted(code.broken))
@@ -260,7 +278,7 @@ def _intake(message: Message, notes: tuple[Note, ...]) -> Intake:
     if message.kind != "survey":
         raise _MalformedError("kind")
     meta = _mapping(message.meta, limit=10)
-    if set(meta) != {"parts", "modules", "used", "notes", "runs"}:
+    if set(meta) != {"parts", "modules", "used", "notes", "runs", "rivals"}:
         raise _MalformedError("fields")
     parts = {name: _code(value) for name, value in _mapping(meta["parts"], limit=20).items()}
     modules = {
@@ -280,14 +298,15 @@ def _intake(message: Message, notes: tuple[Note, ...]) -> Intake:
         used=used,
         notes=(notes + said)[:MAX_NOTES],
         runs=tuple(_notebook_run(value) for value in _sequence(meta["runs"], limit=MAX_NOTEBOOKS)),
+        rivals=tuple(_text(path, limit=MAX_PATH) for path in _sequence(meta["rivals"], limit=MAX_RIVALS)),
     )
 
 
 def _code(value: object) -> Code:
     meta = _mapping(value, limit=10)
-    if set(meta) != {"cells", "plans", "missing", "not_run", "broken"}:
+    if set(meta) != {"cells", "plans", "missing", "not_run", "broken", "unwritten", "hints"}:
         raise _MalformedError("fields of a part")
-    cells = tuple(_cell(pair) for pair in _sequence(meta["cells"], limit=MAX_CELLS))
+    cells = tuple(_cell(value) for value in _sequence(meta["cells"], limit=MAX_CELLS))
     plans = {name: _plan(steps, cells) for name, steps in _mapping(meta["plans"], limit=MAX_NAMES).items()}
     missing = {
         name: None if near is None else _shown(near, limit=MAX_NAME_CHARACTERS)
@@ -299,6 +318,10 @@ def _code(value: object) -> Code:
         missing=MappingProxyType(missing),
         not_run=_labels(meta["not_run"], limit=MAX_LABEL_CHARACTERS),
         broken=_labels(meta["broken"], limit=MAX_NOTE_CHARACTERS),
+        unwritten=frozenset(
+            _text(name, limit=MAX_NAME_CHARACTERS) for name in _sequence(meta["unwritten"], limit=MAX_NAMES)
+        ),
+        hints=_labels(meta["hints"], limit=MAX_NOTE_CHARACTERS),
     )
 
 
@@ -324,8 +347,11 @@ def _labels(value: object, *, limit: int) -> Mapping[str, str]:
 
 
 def _cell(value: object) -> Cell:
-    label, source = _exactly_two(value)
-    return Cell(_shown(label, limit=MAX_LABEL_CHARACTERS), _text(source, limit=MAX_CELL_CHARACTERS))
+    cell = _sequence(value, limit=3)
+    if len(cell) != 3 or type(cell[2]) is not int or cell[2] not in (0, _POSTPONED_HINTS):
+        raise _MalformedError("cell")
+    label, source, flags = cell
+    return Cell(_shown(label, limit=MAX_LABEL_CHARACTERS), _text(source, limit=MAX_CELL_CHARACTERS), flags)
 
 
 def _plan(value: object, cells: Sequence[Cell]) -> Plan:

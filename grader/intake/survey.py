@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from grader.intake.holdings import Held, Places, Rank, bare_stem
 from grader.intake.kinds import HEAD_BYTES, READ, Kind, kind_of
 from grader.intake.modules import importable
 from grader.intake.parts import survey_part
-from grader.intake.report import MAX_CODE_CHARACTERS, MAX_NOTE_CHARACTERS, MAX_NOTES, NOTE_KINDS, Note
+from grader.intake.report import MAX_CODE_CHARACTERS, MAX_NOTE_CHARACTERS, MAX_NOTES, MAX_RIVALS, NOTE_KINDS, Note
 from grader.intake.runs import describe_runs
 from grader.intake.unpack import unpack
 from grader.intake.unread import say_what_was_not_read
@@ -32,12 +33,12 @@ Bytes = npt.NDArray[np.uint8]
 Names = Mapping[str, Sequence[str]]
 
 
-def ask(files: Mapping[str, Bytes], wanted: Names, templates: Names) -> Message:
+def ask(files: Mapping[str, Bytes], wanted: Names, templates: Names, *, prefer: str = "") -> Message:
     """
-    Return the question that `answer` answers: the files' bytes, the wanted names of each part, and the files that are
-    handed out for it (trusted side).
+    Return the question that `answer` answers: the files' bytes, the wanted names of each part, the files that are
+    handed out for it, and the one of several rivals to take first (trusted side).
     """
-    meta = {"paths": list(files), "wanted": _as_lists(wanted), "templates": _as_lists(templates)}
+    meta = {"paths": list(files), "wanted": _as_lists(wanted), "templates": _as_lists(templates), "prefer": prefer}
     return Message("files", meta, {str(index): data for index, data in enumerate(files.values())})
 
 
@@ -48,7 +49,8 @@ def _as_lists(names: Names) -> dict[str, list[str]]:
 def answer(message: Message) -> Message:
     """Return the survey of the files in a message from `ask` (worker side)."""
     files = {path: message.arrays[str(index)].data for index, path in enumerate(message.meta["paths"])}
-    return survey(files, message.meta["wanted"], message.meta["templates"])
+    meta = message.meta
+    return survey(files, meta["wanted"], meta["templates"], prefer=meta["prefer"])
 
 
 def survey(
@@ -57,6 +59,7 @@ def survey(
     templates: Names,
     *,
     caps: Caps = DEFAULT_CAPS,
+    prefer: str = "",
 ) -> Message:
     """
     Find the definitions that each part of the homework asks for.
@@ -68,14 +71,15 @@ def survey(
         wanted: part -> names; "MaskedAutoEncoder.forward_encoder" asks for an attribute of a class.
         templates: part -> names of the files handed out, which break ties.
         caps: how much of archives is taken.
+        prefer: the path of a notebook that is taken, with its folder, before others that are as likely.
 
     Returns:
         A message for `report.read_survey`.
     """
     notes: list[Note] = []
-    contents, unread = contents_of(files, notes, caps)
+    contents, unread = contents_of(files, notes, caps, prefer=prefer)
     read = read_documents([held for held in contents.values() if held.kind in _CODE], notes)
-    tensors, used = choose_tensors([path for path, held in contents.items() if held.kind is Kind.SAVED], notes)
+    tensors, used = choose_tensors(distinct_saved(contents), notes)
     documents = one_for_each_place(read, wanted, handed_out(templates), notes)
     say_what_was_not_read(unread, contents.values(), handed_out(templates), notes)
     parts = {}
@@ -99,6 +103,7 @@ def survey(
         "used": used,
         "notes": [[note.kind, note.text[:MAX_NOTE_CHARACTERS]] for note in _foremost(notes)],
         "runs": describe_runs(read, {name for names in wanted.values() for name in names}),
+        "rivals": _rivals(contents) if "autograder" in tensors else [],
     }
     arrays = {role: np.frombuffer(contents[path].data, dtype=np.uint8) for role, path in tensors.items()}
     return Message("survey", meta, arrays)
@@ -120,11 +125,12 @@ _CODE = (Kind.NOTEBOOK, Kind.MODULE)
 
 
 def contents_of(
-    files: Mapping[str, bytes | memoryview], notes: list[Note], caps: Caps
+    files: Mapping[str, bytes | memoryview], notes: list[Note], caps: Caps, *, prefer: str = ""
 ) -> tuple[dict[str, Held], dict[str, Kind]]:
     """
     Return loose files and those out of archives by path, those to take first; and what is there and is not read.
     """
+    folder = prefer.rpartition("/")[0] + "/"
     kinds = {path: kind_of(path, bytes(data[:HEAD_BYTES])) for path, data in files.items()}
     archives = {path: files[path] for path in sorted(files) if kinds[path] is Kind.ARCHIVE}
     unpacked = unpack(archives, caps=caps)
@@ -134,34 +140,75 @@ def contents_of(
     every = _by_short_paths(loose, unpacked.files, unpacked.opened)
     places = Places([held.path for held in every], handed_out())
 
-    def order(held: Held) -> Rank:
-        return likelihood(held.path, held.kind, places.rank(held.path, nesting=held.nesting), len(held.data))
+    ranked = [replace(held, rank=places.rank(held.path, nesting=held.nesting)) for held in every]
 
-    return {held.path: held for held in sorted(every, key=order)}, unread
+    def order(held: Held) -> Rank:
+        is_preferred = held.path == prefer or held.path.startswith(folder)
+        return likelihood(held.path, held.kind, (*held.rank, not is_preferred), len(held.data))
+
+    return {held.path: held for held in sorted(ranked, key=order)}, unread
+
+
+def distinct_saved(contents: Mapping[str, Held]) -> list[str]:
+    """Return the paths of saved files, of equal ones with one name the first."""
+    found: dict[tuple[str, bytes], str] = {}
+    by_stem = Counter(bare_stem(path) for path, held in contents.items() if held.kind is Kind.SAVED)
+    for path, held in contents.items():
+        if held.kind is Kind.SAVED:
+            stem = bare_stem(path)
+            digest = sha256(held.data).digest() if by_stem[stem] > 1 else b""
+            found.setdefault((stem, digest), path)
+    return list(found.values())
+
+
+def _rivals(contents: Mapping[str, Held]) -> list[str]:
+    """Return notebooks of one place that nothing in how they lie tells apart, the taken one first."""
+    for path, held in contents.items():
+        if held.kind is not Kind.NOTEBOOK:
+            continue
+        same = [
+            other.path
+            for other in contents.values()
+            if other.kind is Kind.NOTEBOOK
+            and (bare_stem(other.path), other.rank) == (bare_stem(path), held.rank)
+            and (other is held or bytes(other.data) != bytes(held.data))
+        ]
+        if len(same) > 1:
+            return same[:MAX_RIVALS]
+    return []
 
 
 def _by_short_paths(loose: Sequence[Held], packed: Sequence[Held], archives: Collection[str]) -> list[Held]:
     """
     Return all files, those out of archives as if these had been unpacked where they lie.
 
-    Where two files would have the same path then, those out of archives keep the archive's name in it.
+    Where two files would have the same path then, the outer one gets it, and the other one keeps its archive's name.
     """
-    short = [_without(held.path, archives) for held in packed]
-    claims = Counter([*(held.path for held in loose), *short])
-    return [
-        *loose,
-        *(replace(held, path=path) if claims[path] == 1 else held for held, path in zip(packed, short, strict=True)),
-    ]
+    found = list(loose)
+    taken = {held.path for held in loose}
+    for level in sorted({held.nesting for held in packed}):
+        files = [held for held in packed if held.nesting == level]
+        forms = [[_without(held.path, archives, keep=keep) for held in files] for keep in (0, 1)]
+        counts = [Counter(form) for form in forms]
+        for index, held in enumerate(files):
+            fitting = (form[index] for form, count in zip(forms, counts, strict=True) if count[form[index]] == 1)
+            path = next((path for path in fitting if path not in taken), held.path)
+            found.append(replace(held, path=path))
+        taken |= {held.path for held in found}
+    return found
 
 
-def _without(path: str, archives: Collection[str]) -> str:
+def _without(path: str, archives: Collection[str], *, keep: int) -> str:
+    """Return a path without the names of the archives in it but for the `keep` innermost ones."""
     pieces = path.split("/")
-    return "/".join(piece for count, piece in enumerate(pieces, 1) if "/".join(pieces[:count]) not in archives)
+    places = [count for count in range(1, len(pieces)) if "/".join(pieces[:count]) in archives]
+    dropped = set(places[: len(places) - keep])
+    return "/".join(piece for count, piece in enumerate(pieces, 1) if count not in dropped)
 
 
 def _affordable(modules: dict[str, str], parts: Mapping[str, Any], notes: list[Note]) -> dict[str, str]:
     """Return the modules, small ones first, that fit into the message beside the cells."""
-    left = MAX_CODE_CHARACTERS - sum(len(source) for part in parts.values() for _, source in part["cells"])
+    left = MAX_CODE_CHARACTERS - sum(len(source) for part in parts.values() for _, source, _ in part["cells"])
     taken = {}
     for name in sorted(modules, key=lambda name: (len(modules[name]), name)):
         left -= len(modules[name])

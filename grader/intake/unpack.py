@@ -209,19 +209,24 @@ class _Unpacking:
         for path, wanted in by_archive.items():
             for member, chunks in opened[path].read([each.member for each in wanted.values()]):
                 candidate = wanted[member.index]
-                content = bytearray()
                 try:
-                    for chunk in chunks:
-                        content += chunk
-                        if len(content) > member.size:
-                            raise Refused("is damaged inside its archive and was left out. Pack your files again.")
-                        if most is not None and len(content) >= most:
-                            break
+                    yield candidate, _joined(chunks, member.size, most)
                 except Refused as refused:
                     if candidate.kind in READ:
                         self.note("archive", candidate.path, str(refused))
-                    continue
-                yield candidate, bytes(content[:most])
+
+
+def _joined(chunks: Iterable[bytes], size: int, most: int | None) -> bytes:
+    """Return the bytes of a member, or the first `most` of them; no more than it says that it has are believed."""
+    pieces, length = [], 0
+    for chunk in chunks:
+        pieces.append(chunk)
+        length += len(chunk)
+        if length > size:
+            raise Refused("is damaged inside its archive and was left out. Pack your files again.")
+        if most is not None and length >= most:
+            break
+    return b"".join(pieces)[:most]
 
 
 def first_of(paths: Sequence[str]) -> str:

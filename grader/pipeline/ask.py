@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import math
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,10 +21,19 @@ from grader.checks.drawing import KEY_BYTES, generator_from
 from grader.checks.exam import CaseAnswer, Check, Exam
 from grader.checks.lending import Lending
 from grader.checks.misconceptions import Misconception
-from grader.feedback.explain import does_not_compile, ended_early, explain_failure, not_found, only_once
+from grader.feedback.explain import (
+    does_not_compile,
+    ended_early,
+    explain_failure,
+    not_a_code_cell,
+    not_found,
+    nothing_found,
+    only_once,
+    with_hint,
+)
 from grader.intake.report import Code, Intake
 from grader.pipeline.budget import LEAST_S
-from grader.pipeline.handed_out import given_request
+from grader.pipeline.handed_out import given_request, handed_out_names
 from grader.pipeline.homework import Answers, Homework
 from grader.pipeline.places import places_of
 from grader.probes import task
@@ -97,11 +107,20 @@ class Asker:
         if check.apart_from and _is_same(code, self.intake.parts[check.apart_from], root):
             return only_once(root)
         if root not in code.plans:
-            return not_found(root, _near(code, root))
+            if root in code.hints:
+                return not_a_code_cell(code.hints[root])
+            return not_found(root, _near(self.homework, code, root)) if code.plans else nothing_found(root)
         # forward_encoder and its like have to be written; forward may be inherited or assigned in other ways.
         if check.function in code.missing and not check.function.endswith(".forward"):
-            return not_found(check.function, _near(code, check.function))
+            return not_found(check.function, _near(self.homework, code, check.function))
         return None
+
+    def with_hints(self, check: Check, evidence: Evidence) -> Evidence:
+        """Add to evidence what intake knows about why its question may fail."""
+        code, root = self.intake.parts[check.part], check.function.partition(".")[0]
+        if evidence.passed or root not in code.plans or root not in code.hints:
+            return evidence
+        return with_hint(evidence, code.hints[root])
 
     def prepare(self, check: Check) -> Exam:
         """Draw a check's inputs and compute the reference's answers."""
@@ -137,7 +156,14 @@ class Asker:
         if message.kind == task.FAILURE:
             code = self.intake.parts[check.part]
             told = with_labels(message.meta, code.labels(check.wanted))
-            return explain_failure(told, function=check.function, not_run=code.not_run, right=right)
+            return explain_failure(
+                told,
+                function=check.function,
+                not_run=code.not_run,
+                unwritten=code.unwritten,
+                misplaced={name: hint for name, hint in code.hints.items() if name not in code.plans},
+                right=right,
+            )
         if message.kind != task.ANSWER:
             return ended_early(Ending.BAD_ANSWER.name, "")
         answers = read_answers(message, len(exam.cases))
@@ -154,7 +180,14 @@ class Asker:
         return self.judge(check, exam, self._run(check, exam, time_limit_s, lent), lent=lent)
 
     def ask_again(
-        self, check: Check, exam: Exam, own: Evidence, *, lent: tuple[str, ...], time_limit_s: float, deadline: float
+        self,
+        check: Check,
+        exam: Exam,
+        own: Evidence,
+        *,
+        lent: tuple[str, ...],
+        time_limit_s: float,
+        deadline: float = math.inf,
     ) -> tuple[Evidence, tuple[str, ...]]:
         """
         Ask a question that fails once more, with helpers of ours in place of the student's.
@@ -165,7 +198,7 @@ class Asker:
             own: how it ended with the student's own helpers.
             lent: the helpers.
             time_limit_s: seconds that one run of the student's code may take.
-            deadline: when, by `time.monotonic()`, all of them have to be over.
+            deadline: when, by `time.monotonic()`, all runs have to be over.
 
         Returns:
             The evidence, and the helpers that it was judged with: none where the student's own do better.
@@ -212,7 +245,11 @@ class Asker:
     def _with_names(self, evidence: Evidence, known: Sequence[Misconception], check: Check) -> Evidence:
         """Add the names of the mistakes that the values show, what to say about them, and where to look."""
         happened = [entry.happened for entry in known]
-        places = places_of(known, self.intake.parts[check.part], function=check.function, aliases=check.aliases)
+        try:
+            places = places_of(known, self.intake.parts[check.part], function=check.function, aliases=check.aliases)
+        except Exception:  # a line to look at is an extra: without it the verdict and the names stand
+            logger.exception("%s: no place could be looked for", check.key)
+            places = ()
         return replace(
             evidence,
             findings=tuple(dict.fromkeys((*happened, *places, *evidence.findings))),
@@ -315,10 +352,10 @@ def with_labels(failure: Mapping[str, Any], labels: Mapping[str, str]) -> dict[s
     return told
 
 
-def _near(code: Code, name: str) -> str | None:
-    """A name that the student may have meant; one that is asked for itself is no misspelling of another."""
+def _near(homework: Homework, code: Code, name: str) -> str | None:
+    """A name that the student may have meant; one that is asked for itself, or handed out, is no misspelling."""
     near = code.missing.get(name)
-    return None if near in code.plans else near
+    return None if near in code.plans or near in handed_out_names(homework) else near
 
 
 def read_answers(message: Message, cases: int) -> list[CaseAnswer]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 
 from grader.intake.report import Code, read_survey
 from grader.intake.survey import survey
@@ -26,6 +28,16 @@ def given_request(homework: Homework, part: str) -> dict[str, object]:
         return Code((), {}, {}, {}, {}).as_request((), {}, called="template cell")
     code = _given_code(homework)
     return code.as_request(code.plans, {}, called="template cell")
+
+
+@functools.cache
+def handed_out_names(homework: Homework) -> frozenset[str]:
+    """Return the functions and classes that notebooks and modules are handed out with, filled in or to be filled in."""
+    sources = [path.read_text(encoding="utf-8") for path in sorted(homework.templates.glob("*.py"))]
+    for path in sorted(homework.templates.glob("*.ipynb")):
+        cells = json.loads(path.read_bytes())["cells"]
+        sources += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return frozenset(name for source in sources for name in re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE))
 
 
 def given_modules(homework: Homework) -> dict[str, str]:

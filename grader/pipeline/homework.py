@@ -58,6 +58,7 @@ class Part:
         title: for students.
         groups: the code that its questions are about.
         notebooks: that are handed out, in order.
+        sources: the folder that they are made from; not there on the platform.
         libraries: what its modules import, loaded once and not in every worker.
         cases: what the names of its known submissions begin with; see `grader.trust.cases`.
         are_run: whether its notebooks are asked to have been run.
@@ -67,6 +68,7 @@ class Part:
     title: str
     groups: tuple[CodeGroup, ...]
     notebooks: tuple[str, ...]
+    sources: Path
     libraries: tuple[str, ...] = ()
     cases: str = ""
     are_run: bool = False
@@ -89,6 +91,7 @@ class Answers:
         helpers: how right functions serve calls of workers that borrow them.
         inspected: keys of the questions that are not asked of a function.
         inspections: returns how these are judged, for a submission and the folder with the homework's data set.
+        agreement: counts the outputs that a student saved and that their code gives now.
     """
 
     reference: Reference
@@ -97,6 +100,7 @@ class Answers:
     helpers: Mapping[str, Helper]
     inspected: tuple[str, ...] = ()
     inspections: Callable[[Asker, Path | None], Mapping[str, Inspection]] = lambda _asker, _data_set: {}
+    agreement: Callable[[Asker], int] = lambda _asker: 0
 
     @property
     def by_key(self) -> Mapping[str, Check]:

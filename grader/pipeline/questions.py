@@ -1,4 +1,4 @@
-"""Which checks there are, and the judging of one submission's questions in order."""
+"""The judging of one submission's questions in order."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ class Questions:
         self._history.note(question, check, evidence, lent)
         # That we lent a helper says that the student's is wrong.
         named = tuple(name for name in lent if self._history.may_name(check, name))
-        return Judgement(question, self._after_what_comes_first(check, evidence), named)
+        evidence = self._asker.with_hints(check, self._after_what_comes_first(check, evidence))
+        return Judgement(question, evidence, named)
 
     def _found(
         self, check: Check, exam: Exam | None, outcome: Outcome | None, *, time_limit_s: float, deadline: float

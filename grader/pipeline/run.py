@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from grader.pipeline.forgotten_notebooks import note_on_forgotten_notebooks
 from grader.pipeline.handed_out import given_modules, given_request
 from grader.pipeline.homework import Answers, Homework
 from grader.pipeline.profile import Profile
+from grader.pipeline.rivals import settled
 from grader.rubric import Question, Rubric, load_rubric
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
@@ -271,7 +272,7 @@ def _survey_task(request: Message, _: socket.socket) -> Message:
 def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     settings = run.settings
     with settings.profile.phase("reference"):
-        from grader.pipeline.questions import Questions, check_rubric, wanted_names
+        from grader.pipeline.questions import Questions, check_rubric
         from grader.pipeline.turns import judged_in_turn
 
         answers = settings.homework.answers()
@@ -279,7 +280,7 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
     settings.on_step(f"Reading {plain(path.name)}")
     with settings.profile.phase("intake"):
         try:
-            intake = survey(sandbox, path, settings.homework, wanted_names(answers))
+            intake = _survey_and_settle(sandbox, path, settings, answers)
         except SubmissionError as error:
             run.fill(Verdict.MISSING, error.happened, try_next=error.try_next)
             return
@@ -301,6 +302,19 @@ def _grade_in(sandbox: Sandbox, path: Path, run: _Run) -> None:
             run.write()
     if settings.staff_tests is not None and run.budget.left_s >= LEAST_S:
         run.report.judgements += _judge_staff_tests(questions, settings.staff_tests)
+
+
+def _survey_and_settle(sandbox: Sandbox, path: Path, settings: Settings, answers: Answers) -> Intake:
+    """Read a submission; where two notebooks may be the one that was worked in, saved outputs say which."""
+    from grader.pipeline.questions import wanted_names
+
+    def read(prefer: str = "") -> Intake:
+        return survey(sandbox, path, settings.homework, wanted_names(answers), prefer=prefer)
+
+    def agreement(intake: Intake) -> int:
+        return answers.agreement(_asker(sandbox, intake, replace(settings, device="cpu"), answers))
+
+    return settled(read(), read, agreement)
 
 
 def _asker(sandbox: Sandbox, intake: Intake, settings: Settings, answers: Answers) -> Asker:
@@ -325,7 +339,7 @@ def _judge_staff_tests(questions: Questions, path: Path) -> list[Judgement]:
         return [Judgement(question, Evidence(Verdict.INFRASTRUCTURE))]
 
 
-def survey(sandbox: Sandbox, path: Path, homework: Homework, wanted: Wanted) -> Intake:
+def survey(sandbox: Sandbox, path: Path, homework: Homework, wanted: Wanted, *, prefer: str = "") -> Intake:
     """
     Find what was handed in.
 
@@ -334,13 +348,14 @@ def survey(sandbox: Sandbox, path: Path, homework: Homework, wanted: Wanted) -> 
         path: a zip, a notebook or a folder.
         homework: whose files it may hold.
         wanted: for each group of its code, the names to look for.
+        prefer: the notebook to take before its rivals.
 
     Raises:
         SubmissionError: it cannot be read.
         StaffError: nor can what is handed out, so the fault is the grader's.
     """
     collected = collect(path)
-    outcome = _survey_files(sandbox, collected.files, homework, wanted)
+    outcome = _survey_files(sandbox, collected.files, homework, wanted, prefer)
     if outcome.message is None:
         _require_sound_workers(sandbox, homework)
         raise SubmissionError(
@@ -350,8 +365,11 @@ def survey(sandbox: Sandbox, path: Path, homework: Homework, wanted: Wanted) -> 
     return read_survey(outcome.message, notes=collected.notes)
 
 
-def _survey_files(sandbox: Sandbox, files: Mapping[str, Bytes], homework: Homework, wanted: Wanted) -> Outcome:
-    return sandbox.run("survey", ask_survey(files, wanted, homework.files), limits=_SURVEY_LIMITS, caps=SURVEY_CAPS)
+def _survey_files(
+    sandbox: Sandbox, files: Mapping[str, Bytes], homework: Homework, wanted: Wanted, prefer: str = ""
+) -> Outcome:
+    question = ask_survey(files, wanted, homework.files, prefer=prefer)
+    return sandbox.run("survey", question, limits=_SURVEY_LIMITS, caps=SURVEY_CAPS)
 
 
 def _require_sound_workers(sandbox: Sandbox, homework: Homework) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from html import escape
 from html.parser import HTMLParser
 
@@ -45,9 +46,11 @@ _HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 _SAFE_LINK = re.compile(r"(https?://|mailto:|#)", re.IGNORECASE)
 _SGR = re.compile(r"\x1b\[([0-9;]*)m")
 _OTHER_ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")
+_LONGEST_CODE = 3  # digits; Python refuses to read thousands of them, and no longer one means anything
 _COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 
 
+@lru_cache(maxsize=2048)  # a class reads the same words again and again
 def to_html(text: str, output_format: str) -> Markup:
     """Return a text in one of the platform's formats as safe HTML."""
     return Markup(_RENDERERS[output_format](text))  # each renderer escapes what it does not build
@@ -165,7 +168,7 @@ class _Ansi:
     def after(self, codes: str) -> _Ansi:
         """Return the state after a sequence such as "1;31"."""
         colour, bold = self.colour, self.bold
-        for code in (int(part or 0) for part in codes.split(";")):
+        for code in (int(part or 0) for part in codes.split(";") if len(part) <= _LONGEST_CODE):
             if code == 0:
                 colour, bold = "", False
             elif code in (1, 22):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +11,16 @@ from typing import Any
 
 from grader.errors import StaffError
 from grader.feedback.pictures import picture_from_json
+from grader.feedback.text import plain
 from grader.verdicts import Picture, Verdict
 
 VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")
 FORMATS = ("text", "html", "simple_format", "md", "ansi")
-_PARTS = {"vision": "Masked autoencoders", "metalearning": "Meta-learning", "staff": "Questions of the staff"}
+_STAFF = {"staff": "Questions of the staff"}
 _NOT_GRADED = {Verdict.NOT_RUN.value, Verdict.INFRASTRUCTURE.value}
 _MOST_BYTES = 64 * 1024 * 1024
+_LARGEST = 1e12  # of points and seconds: sums of them are still numbers
+_SHOWN_WRONG = 60  # characters of a value that is none of those expected
 
 
 class State(enum.Enum):
@@ -100,9 +102,13 @@ class Report:
     facts: tuple[tuple[str, str], ...] = ()
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path, titles: Mapping[str, str]) -> Report:
     """
     Read a results.json.
+
+    Args:
+        path: the file.
+        titles: of the homework's parts, by their names.
 
     Raises:
         StaffError: there is none, or it is something else.
@@ -112,7 +118,7 @@ def read_report(path: Path) -> Report:
     if not isinstance(tests, list) or ("tests" not in content and "score" not in content):
         raise _not_results(path, "it has neither tests nor a score")
     try:
-        entries = tuple(_entry(test, content) for test in tests)
+        entries = tuple(_entry(test, content, {**_STAFF, **titles}) for test in tests)
         score = _number(content, "score")
         facts = content.get("extra_data")
         return Report(
@@ -147,7 +153,7 @@ def read_submission(path: Path) -> Submission:
     people = [user for user in users if isinstance(user, dict)] if isinstance(users, list) else []
     return Submission(
         title=_said(assignment.get("title")),
-        names=tuple(_said(user.get("name")) for user in people),
+        names=tuple(plain(_said(user.get("name"))) for user in people),
         created_at=_said(content.get("created_at")),
         due_at=_said(assignment.get("late_due_date")) or _said(assignment.get("due_date")),
         earlier=len(earlier) if isinstance(earlier, list) else 0,
@@ -192,7 +198,7 @@ def _not_results(path: Path, problem: str) -> StaffError:
     )
 
 
-def _entry(test: object, content: Mapping[str, Any]) -> Entry:
+def _entry(test: object, content: Mapping[str, Any], titles: Mapping[str, str]) -> Entry:
     if not isinstance(test, dict):
         raise ValueError("one of its tests is not an object")
     extra = test.get("extra_data")
@@ -208,7 +214,7 @@ def _entry(test: object, content: Mapping[str, Any]) -> Entry:
         output_format=_choice(test, "output_format", FORMATS, _choice(content, "test_output_format", FORMATS, "text")),
         visibility=_choice(test, "visibility", VISIBILITIES, "visible"),
         state=_state(test, score, max_score, extra.get("verdict")),
-        part=_PARTS.get(str(extra.get("part")), ""),
+        part=titles.get(str(extra.get("part")), ""),
         pictures=pictures,
         broken_pictures=broken,
         facts=_test_facts(test, extra),
@@ -231,7 +237,7 @@ def _pictures(content: object) -> tuple[tuple[Picture, ...], int]:
     for item in content if isinstance(content, list) else []:
         try:
             found.append(picture_from_json(item))
-        except ValueError:
+        except (ValueError, OverflowError):
             broken += 1
     return tuple(found), broken
 
@@ -257,15 +263,18 @@ def _listed(value: object) -> str:
 
 
 def _said(value: object) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value)
+    if value is None or isinstance(value, str):
+        return value or ""
+    try:
+        return json.dumps(value)
+    except RecursionError:  # as deep as could just be read
+        return "(too deep to be shown)"
 
 
 def _text(content: Mapping[str, Any], key: str) -> str:
     value = content.get(key, "")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:g}"
+        return f"{_finite(value, key):g}"
     if not isinstance(value, str | None):
         raise ValueError(f"{key} is not a text")
     return value or ""
@@ -280,13 +289,20 @@ def _number(content: Mapping[str, Any], key: str) -> float | None:
             raise ValueError(f"{key} is not a number") from None
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{key} is not a number")
+    return _finite(value, key)
+
+
+def _finite(value: float, key: str) -> float:
+    """Return a number that can be summed and shown; an integer of JSON may have thousands of digits."""
+    if not -_LARGEST <= value <= _LARGEST:  # also NaN
+        raise ValueError(f"{key} is not a number, or far too large")
     return float(value)
 
 
 def _choice(content: Mapping[str, Any], key: str, choices: tuple[str, ...], usual: str) -> str:
     value = content.get(key) or usual
     if value not in choices:
-        raise ValueError(f"{key} is {value!r}, which is none of {', '.join(choices)}")
+        raise ValueError(f"{key} is {repr(value)[:_SHOWN_WRONG]}, which is none of {', '.join(choices)}")
     return str(value)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dis
+import linecache
 import traceback
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from grader.probes.lending import LendingRefused
@@ -14,13 +17,16 @@ _MAX_MESSAGE = 400
 _MAX_FRAMES = 6
 
 
-def describe(error: BaseException, labels: frozenset[str]) -> dict[str, Any]:
+def describe(
+    error: BaseException, labels: frozenset[str], failed: Mapping[str, BaseException] = MappingProxyType({})
+) -> dict[str, Any]:
     """
     Return the facts of an exception as a JSON object.
 
     Args:
         error: what student code raised, or what was found wrong with its result.
         labels: file names of the student's code; frames of other files are left out.
+        failed: names whose definition, or what completes them, raised before -> that exception.
     """
     facts: dict[str, Any] = {
         "type": type_name(error),
@@ -43,7 +49,25 @@ def describe(error: BaseException, labels: frozenset[str]) -> dict[str, Any]:
         facts["kind"] = "exception"
         if isinstance(error, NameError):
             facts["name"] = str(getattr(error, "name", ""))[:100]
+        if (name := _unfinished(error, labels, failed)) is not None:
+            facts["name"] = name
+            facts["cause"] = describe(failed[name], labels)
     return facts
+
+
+def _unfinished(error: BaseException, labels: frozenset[str], failed: Mapping[str, BaseException]) -> str | None:
+    """Return the name whose making failed before, and which the line of the student's that failed now uses."""
+    trace, last = error.__traceback__, None
+    while trace is not None:
+        last = trace if trace.tb_frame.f_code.co_filename in labels else last
+        trace = trace.tb_next
+    if last is None:
+        return None
+    line = linecache.getline(last.tb_frame.f_code.co_filename, last.tb_lineno)
+    used = [name for name in last.tb_frame.f_code.co_names if name in failed and name in line]
+    if isinstance(error, NameError):
+        used = [name for name in used if name == error.name]
+    return used[0][:100] if used and failed[used[0]] is not error else None
 
 
 def _is_stub(error: BaseException, labels: frozenset[str]) -> bool:

@@ -22,12 +22,12 @@ from torch.autograd import grad  # as it is before student code could replace it
 
 from grader import wire
 from grader.contract import Contract
-from grader.probes import failures, older_libraries
+from grader.probes import ages, failures
 from grader.probes.call import call
 from grader.probes.case import Case, Result
 from grader.probes.device import prepare, seed_torch
 from grader.probes.lending import Lender, lent_function
-from grader.probes.student import Code, Student, load
+from grader.probes.student import Cell, Code, Student, cells_of_module, load
 from grader.probes.values import to_array
 
 ANSWER = "answer"
@@ -69,25 +69,34 @@ class Probes:
 
 def probe(probes: Probes, request: wire.Message, connection: socket.socket) -> wire.Message:
     """Run the probe that a request names; whatever student code raises becomes a FAILURE message."""
-    labels = frozenset(label for code in ("code", "given") for label, _ in request.meta[code]["cells"])
-    labels |= {f"{name.replace('.', '/')}.py" for name in request.meta["code"]["modules"]}
+    failed: dict[str, BaseException] = {}
     try:
-        return _probe(probes, request, connection)
+        return _probe(probes, request, connection, failed)
     except MemoryError:
         raise
     except BaseException as error:  # whatever student code raises is the answer, SystemExit too
-        facts = failures.describe(error, labels)
+        facts = failures.describe(error, _labels(request.meta), failed)
         if "can't allocate memory" in facts["message"]:  # torch raises RuntimeError for it
             raise MemoryError from None
         return wire.Message(FAILURE, facts)
 
 
-def _probe(probes: Probes, request: wire.Message, connection: socket.socket) -> wire.Message:
+def _labels(meta: dict[str, Any]) -> frozenset[str]:
+    """Return the file names of the student's code, as tracebacks have them."""
+    cells = [cell for code in ("code", "given") for cell in _code(meta[code]).cells]
+    cells += [cell for name, source in meta["code"]["modules"].items() for cell in cells_of_module(name, source)]
+    return frozenset(cell.label for cell in cells)
+
+
+def _probe(
+    probes: Probes, request: wire.Message, connection: socket.socket, failed: dict[str, BaseException]
+) -> wire.Message:
     meta = request.meta
     lender = Lender(connection, prepare(meta["device"], memory_mib=meta["memory_mib"]))
-    older_libraries.accept_older_code()
     given = load_given(meta["given"])
-    student = load(_code(meta["code"]), {name: given[name] for name in meta["given_names"] if name in given})
+    handed_out = {name: given[name] for name in meta["given_names"] if name in given}
+    with ages.names_of_other_ages():
+        student = load(_code(meta["code"]), handed_out, failures=failed)
     probes.lend(meta["lent"], lender, student, meta["settings"])
     arrays: wire.Arrays = {}
     state = _tensors(request.arrays, "state/", lender.device)
@@ -106,7 +115,7 @@ def _probe(probes: Probes, request: wire.Message, connection: socket.socket) -> 
         )
         _seed_everything(seed, lender.device)
         arrays.update({f"{index}/{name}": array for name, array in _run_case(probes, meta["probe"], case).items()})
-    if older_libraries.accepted:
+    if ages.accepted:
         arrays[f"0/{OLDER_LIBRARIES}"] = np.ones(())
     return wire.Message(ANSWER, {}, arrays)
 
@@ -164,15 +173,19 @@ def _seed_everything(seed: int, device: torch.device) -> None:
 
 def _code(meta: dict[str, Any]) -> Code:
     return Code(
-        [(label, source) for label, source in meta["cells"]],
+        [Cell(*cell) for cell in meta["cells"]],
         [(cell, statement) for cell, statement in meta["statements"]],
         meta["modules"],
     )
 
 
 def _tensors(arrays: wire.Arrays, prefix: str, device: torch.device) -> dict[str, torch.Tensor]:
-    return {
+    """Return arrays as tensors: in float64 where the student's code made that the default, as it is for their own."""
+    tensors = {
         name.removeprefix(prefix): torch.from_numpy(array).clone().to(device)
         for name, array in arrays.items()
         if name.startswith(prefix)
     }
+    if torch.get_default_dtype() != torch.float64:
+        return tensors
+    return {name: x.double() if x.dtype == torch.float32 else x for name, x in tensors.items()}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from grader.probes.absent import require_present
 from grader.wire import Array
 
 _MAX_TYPE_NAME = 60
@@ -55,7 +56,9 @@ def split(value: object, names: tuple[str, ...], *, where: str) -> dict[str, Any
 
     Raises:
         UnusableValue: the value is None, or has another number of parts.
+        ModuleNotFoundError: the value comes out of a library that is not here.
     """
+    require_present(value)
     if value is None or value is Ellipsis or value is NotImplemented:
         raise UnusableValue(where, Problem.NOTHING_RETURNED, type=type_name(value))
     if len(names) == 1:
@@ -74,7 +77,9 @@ def to_array(name: str, value: object) -> Array:
 
     Raises:
         UnusableValue: the value is no tensor, array or number, or has no numbers (meta device, object dtype).
+        ModuleNotFoundError: the value comes out of a library that is not here.
     """
+    require_present(value)
     kind = type(value)
     if issubclass(kind, torch.Tensor):
         return _tensor_to_array(name, value)

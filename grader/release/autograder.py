@@ -31,6 +31,7 @@ _LEFT_OUT = (
 )
 # Of a homework's own folders, what its workshop needs.
 _LEFT_OUT_OF_HOMEWORKS = ("notebooks", "release", "trust", "submissions", "workshop.py", "mutants_judged.yaml")
+_CHANGES = "misconceptions/*.yaml"  # which bring mistakes into the solved homework
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say: the same source gives the same bytes
 
 
@@ -101,7 +102,7 @@ def _contents(homework: Homework, rubric: Path) -> Iterator[tuple[str, Path]]:
         for file in folder.rglob("*"):
             inside = file.relative_to(_ROOT)
             left_out = _is_below(inside, _LEFT_OUT) or _is_below(file.relative_to(folder), _LEFT_OUT_OF_HOMEWORKS)
-            if file.is_file() and "__pycache__" not in inside.parts and not left_out:
+            if file.is_file() and "__pycache__" not in inside.parts and not left_out and not file.match(_CHANGES):
                 yield str(inside), rubric if file == homework.rubric else file
 
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -17,6 +18,8 @@ from grader.release.notebooks import NotebookNode
 
 # Called with the number of cells that have been executed, and how many there are.
 OnCell = Callable[[int, int], None]
+# Called with what a cell prints, as it prints it.
+OnText = Callable[[str], None]
 # One thread: sums are then added in the same order each time. A fixed order of sets, too.
 # Figures go into the notebook, also where whoever called us has nothing to show them on.
 _IN_THE_NOTEBOOK = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
@@ -37,6 +40,17 @@ class Executed:
     written: dict[str, bytes]
 
 
+class _Client(NotebookClient):
+    """A client that tells what is printed while a cell still runs."""
+
+    on_text: OnText = staticmethod(lambda _: None)
+
+    def output(self, outs: list[NotebookNode], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
+        """See NotebookClient."""
+        self.on_text(str(msg["content"].get("text", "")))
+        return super().output(outs, msg, display_id, cell_index)
+
+
 def execute(
     notebook: NotebookNode,
     beside: Mapping[str, bytes],
@@ -44,6 +58,8 @@ def execute(
     environment: Mapping[str, str],
     limit_s: int,
     on_cell: OnCell = lambda done, total: None,
+    on_text: OnText = lambda text: None,
+    work: Path | None = None,
 ) -> Executed:
     """
     Execute all cells of a notebook in a fresh kernel and folder, on one thread.
@@ -54,17 +70,19 @@ def execute(
         environment: variables on top of ours.
         limit_s: seconds that a cell may take.
         on_cell: called after each cell.
+        on_text: called with what a cell prints while it runs.
+        work: the folder to execute in, which stays; None takes one that is thrown away.
 
     Raises:
         StaffError: a cell raised, or did not end in time.
     """
     used = copy.deepcopy(notebook)
     with tempfile.TemporaryDirectory() as name:
-        folder, settings = Path(name) / "work", Path(name) / "ipython"
-        folder.mkdir()
+        folder, settings = work or Path(name) / "work", Path(name) / "ipython"
+        folder.mkdir(parents=True, exist_ok=True)
         for file, data in beside.items():
             (folder / file).write_bytes(data)
-        client = NotebookClient(
+        client = _Client(
             used,
             kernel_name="python3",
             timeout=limit_s,
@@ -73,6 +91,7 @@ def execute(
             resources={"metadata": {"path": str(folder)}},
             on_cell_executed=lambda cell_index, **_: on_cell(cell_index + 1, len(used.cells)),
         )
+        client.on_text = on_text
         try:
             client.execute(
                 env={**os.environ, **_REPEATABLE, **_IN_THE_NOTEBOOK, "IPYTHONDIR": str(settings), **environment}

@@ -1,5 +1,5 @@
 """
-Modules that students get beside the notebooks: reference/notebooks/modules, solved or as handed out.
+Modules that students get beside the notebooks, solved or as handed out.
 
 A line `# include="grader.checks.compare:compare" closure=true` stands for the source of what it names, as in notebooks.
 """
@@ -10,30 +10,30 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from grader.release.notebooks import REPOSITORY, included_source, require_once
+from grader.release.notebooks import included_source, require_once
 from grader.release.regions import without_markers, without_solutions
 
 _INCLUDE = re.compile(r'^# include="(?P<include>[^"]+)"(?P<closure> closure=true)?$', re.MULTILINE)
 
 
-def module_sources() -> list[Path]:
-    """Return the sources of all modules, in the order of their names."""
-    return sorted((REPOSITORY / "reference" / "notebooks" / "modules").glob("*.py"))
+def module_sources(folder: Path) -> list[Path]:
+    """Return the sources of all modules beside the notebooks of a folder, in the order of their names."""
+    return sorted((folder / "modules").glob("*.py"))
 
 
-def solved_modules() -> dict[str, str]:
+def solved_modules(folder: Path) -> dict[str, str]:
     """
     Return the text of every module with its solutions, by file name.
 
     Raises:
         StaffError: a marker in a source is wrong.
     """
-    return {path.name: without_markers(_text(path), origin=path.name) + "\n" for path in module_sources()}
+    return {path.name: without_markers(_text(path), origin=path.name) + "\n" for path in module_sources(folder)}
 
 
-def template_modules() -> dict[str, str]:
+def template_modules(folder: Path) -> dict[str, str]:
     """Return the text of every module as students get it; errors are those of `solved_modules`."""
-    return {path.name: without_solutions(_text(path), origin=path.name) + "\n" for path in module_sources()}
+    return {path.name: without_solutions(_text(path), origin=path.name) + "\n" for path in module_sources(folder)}
 
 
 def edit_modules(modules: Mapping[str, str], edits: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

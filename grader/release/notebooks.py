@@ -1,5 +1,5 @@
 """
-Notebooks from their one source: percent text under reference/notebooks, rendered solved or as handed out.
+Notebooks from their one source: percent text, rendered solved or as handed out.
 
 A cell may take its code from a package instead of repeating it:
 
@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import ast
 import copy
+import importlib.util
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jupytext
 import nbformat
@@ -34,34 +35,36 @@ from grader.release.regions import (
     without_solutions,
 )
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 NotebookNode: TypeAlias = nbformat.NotebookNode
+Fill: TypeAlias = Callable[[str], str]
 
 
-def notebook_sources() -> list[Path]:
-    """Return the sources of all notebooks, in the order of their names."""
-    return sorted((REPOSITORY / "reference" / "notebooks").glob("*.py"))
+def notebook_sources(folder: Path) -> list[Path]:
+    """Return the sources of all notebooks in a folder, in the order of their names."""
+    return sorted(folder.glob("*.py"))
 
 
-def solved_notebook(name: str) -> NotebookNode:
+def solved_notebook(folder: Path, name: str, *, fill: Fill = str) -> NotebookNode:
     """
     Render a notebook with its solutions.
 
     Args:
+        folder: with the sources.
         name: the notebook's name without suffix, such as `MAE_student`.
+        fill: puts numbers into the text of a written answer.
 
     Raises:
         StaffError: there is no such source, or a marker or an include in it is wrong.
     """
-    return render(_source(name), solved=True)
+    return render(_source(folder, name), solved=True, fill=fill)
 
 
-def template_notebook(name: str) -> NotebookNode:
+def template_notebook(folder: Path, name: str) -> NotebookNode:
     """Render a notebook as students get it; arguments and errors are those of `solved_notebook`."""
-    return render(_source(name), solved=False)
+    return render(_source(folder, name), solved=False)
 
 
-def render(source: Path, *, solved: bool) -> NotebookNode:
+def render(source: Path, *, solved: bool, fill: Fill = str) -> NotebookNode:
     """
     Render a percent source as a notebook; the same source gives the same notebook, ids included.
 
@@ -69,6 +72,7 @@ def render(source: Path, *, solved: bool) -> NotebookNode:
         source: the percent text.
         solved: keep the solutions, or put a comment and a NotImplementedError in their places, and a place for
             the student's words where an answer was.
+        fill: as for `solved_notebook`.
 
     Raises:
         StaffError: a marker or an include is wrong.
@@ -82,13 +86,17 @@ def render(source: Path, *, solved: bool) -> NotebookNode:
         cell.id = f"{source.stem.lower()}-{number:02d}"
         if cell.cell_type == "code":
             cell.source = _code(cell, origin=source.name, solved=solved)
+        elif solved:
+            cell.source = fill(with_answers(cell.source, origin=source.name))
         else:
-            cell.source = (with_answers if solved else without_answers)(cell.source, origin=source.name)
+            cell.source = without_answers(cell.source, origin=source.name)
         cells.append(cell)
-    metadata = {
+    metadata: dict[str, Any] = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
+    if any("training" in cell.metadata.get("tags", []) for cell in cells):
+        metadata |= {"accelerator": "GPU", "colab": {"gpuType": "T4"}}  # what Colab then starts with
     notebook: NotebookNode = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
     nbformat.validate(notebook)
     return notebook
@@ -129,8 +137,8 @@ def require_once(old: str, *, count: int, where: str) -> None:
         )
 
 
-def _source(name: str) -> Path:
-    sources = {path.stem: path for path in notebook_sources()}
+def _source(folder: Path, name: str) -> Path:
+    sources = {path.stem: path for path in notebook_sources(folder)}
     if name not in sources:
         raise StaffError(
             happened=f"There is no notebook source called {name!r}.",
@@ -169,10 +177,10 @@ def included_source(include: str, *, closure: bool, origin: str) -> str:
         StaffError: there is no such module, or it does not define all names.
     """
     module, _, names = include.partition(":")
-    path = REPOSITORY / (module.replace(".", "/") + ".py")
-    if not path.is_file():
+    path = _path_of(module)
+    if path is None:
         raise StaffError(
-            happened=f"{origin}: {include!r} names no module of this repository.",
+            happened=f"{origin}: {include!r} names no module that can be found.",
             try_next="Write it as package.module:name.",
         )
     text = path.read_text(encoding="utf-8")
@@ -189,6 +197,15 @@ def included_source(include: str, *, closure: bool, origin: str) -> str:
     for before, piece in itertools.pairwise(pieces):
         joined += ("\n" if "\n" not in before + piece else "\n\n\n") + piece
     return joined
+
+
+def _path_of(module: str) -> Path | None:
+    """Return the file of a module, which is not imported; its package is."""
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return None if found is None or found.origin is None else Path(found.origin)
 
 
 def _with_needs(names: list[str], statements: Mapping[str, str]) -> list[str]:

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+import zipfile
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from grader.release.answers import Answer, answers_markdown, figure_files, gather_answers
 from grader.release.atomic import complete_folder
-from grader.release.execute import Executed, execute
+from grader.release.execute import Executed, OnText, execute
 from grader.release.modules import solved_modules
-from grader.release.notebooks import NotebookNode, notebook_bytes, solved_notebook
+from grader.release.notebooks import Fill, NotebookNode, notebook_bytes, notebook_sources, solved_notebook
 from grader.release.pages import markdown_page, notebook_page
 from grader.release.printing import print_page, printer
 from grader.release.progress import OnStep, Step, unheard
 from grader.release.repeatable import describe_repeatability
-from grader.release.workshop import Workshop
-from homework.release.vectors import vector_bytes
-from homework.release.vectors_metalearning import metalearning_vector_bytes
-from homework.release.vision_run import NotebookRun, prepare_vision
+from grader.release.workshop import NotebookRun, Numbers, Workshop, tensor_bytes
 
-VISION = "MAE_student"
-META = ("metalearning-part0", "metalearning-part1", "metalearning-part2")
-# The longest first: two that run side by side then end at about the same time.
-_ORDER = ("metalearning-part2", "metalearning-part1", VISION, "metalearning-part0")
 _AT_ONCE = 2
-_META_LIMIT_S = 3600  # a cell takes one or two minutes of an idle core; a busy machine must not end it
 _SUMS = "SHA256SUMS"
+SUBMISSION = "hw4_submission.zip"
+_EPOCHS = re.compile(r"^\w+_epochs = (\d+)", re.MULTILINE)
+_EPOCH = re.compile(r"^epoch \d+: ", re.MULTILINE)
+_DONE_BEFORE = re.compile(r"(\d+) epochs were done before")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,9 @@ class Released:
     changed: tuple[str, ...] | None
 
 
-def write_solutions(workshop: Workshop, out: Path, *, gpu: bool = False, on_step: OnStep = unheard) -> Released:
+def write_solutions(
+    workshop: Workshop, out: Path, *, gpu: bool = False, full: bool = False, on_step: OnStep = unheard
+) -> Released:
     """
     Make everything that the course keeps of the solved homework; the folder is replaced when all of it is there.
 
@@ -56,18 +57,28 @@ def write_solutions(workshop: Workshop, out: Path, *, gpu: bool = False, on_step
         workshop: of the homework.
         out: the folder; what was in it before is gone afterwards.
         gpu: whether there is a GPU, on which CIFAR-10, where it is at hand, is trained on as handed out.
+        full: train on CIFAR-10 as handed out, also without a GPU; an interrupted training goes on where it was.
         on_step: told how far it has come.
 
     Raises:
-        StaffError: a notebook failed, an answer is missing, or there is no browser to print with.
+        StaffError: CIFAR-10 is not there to train on in full, a notebook failed, an answer is missing, or there is no
+            browser to print with.
     """
-    notebooks = {VISION: prepare_vision(solved_notebook(VISION), gpu=gpu)}
-    notebooks |= {name: NotebookRun(solved_notebook(name), limit_s=_META_LIMIT_S) for name in META}
+    numbers = workshop.numbers
+    measured = None if numbers is None else _measure(numbers, on_step)
+    notebooks = {}
+    for source in notebook_sources(workshop.sources):
+        solved = solved_notebook(workshop.sources, source.stem, fill=_filled_with(numbers, measured))
+        prepare = workshop.prepare.get(source.stem)
+        notebooks[source.stem] = NotebookRun(solved) if prepare is None else prepare(solved, gpu, full)
+    vectors = {name: tensor_bytes(content()) for name, content in workshop.vectors.items()}
     with complete_folder(out) as folder:
-        executed = _execute_all(workshop, notebooks, folder, on_step)
-        answers = gather_answers([executed[name] for name in META])
+        executed = _execute_all(workshop, notebooks, vectors, folder, on_step)
+        if numbers is not None:
+            numbers.require_same(list(executed.values()), measured)
+        answers = gather_answers(list(executed.values()))
         pages = {name: notebook_page(notebook) for name, notebook in executed.items()}
-        _write_sources(folder, executed)
+        _write_sources(workshop, folder, executed, vectors)
         pages["written_answers"] = _write_answers(folder, answers)
         _print_all(folder, pages, on_step)
         (folder / "REPRODUCIBILITY.md").write_text(describe_repeatability(), encoding="utf-8")
@@ -78,12 +89,30 @@ def write_solutions(workshop: Workshop, out: Path, *, gpu: bool = False, on_step
     return Released(out, (*sums, _SUMS), changed)
 
 
+def _measure(numbers: Numbers, on_step: OnStep) -> Any:
+    """Return the numbers of the written answers, from runs of this release."""
+    task = "numbers of the answers"
+    on_step(Step(task, 0, 1))
+    measured = numbers.measure()
+    on_step(Step(task, 1, 1))
+    return measured
+
+
+def _filled_with(numbers: Numbers | None, measured: Any) -> Fill:
+    return str if numbers is None else lambda text: numbers.fill(text, measured)
+
+
 def _execute_all(
-    workshop: Workshop, notebooks: Mapping[str, NotebookRun], folder: Path, on_step: OnStep
+    workshop: Workshop,
+    notebooks: Mapping[str, NotebookRun],
+    vectors: Mapping[str, bytes],
+    folder: Path,
+    on_step: OnStep,
 ) -> dict[str, NotebookNode]:
-    """Execute the notebooks, two at a time, and beside them write the solved submission."""
-    modules = {name: text.encode() for name, text in solved_modules().items()}
-    beside = {**modules, "public_vectors.pt": vector_bytes()}
+    """Write the solved submission, then execute the notebooks beside its files, two at a time."""
+    on_step(Step(SUBMISSION, 0, 1))
+    beside = {**_files_of(workshop.write_solved(folder / SUBMISSION)), **vectors}
+    on_step(Step(SUBMISSION, 1, 1))
 
     def run(name: str) -> Executed:
         job, task = notebooks[name], f"{name}.ipynb"
@@ -94,32 +123,52 @@ def _execute_all(
             environment=job.environment,
             limit_s=job.limit_s,
             on_cell=lambda done, total: on_step(Step(task, done, total)),
+            on_text=epochs_heard(f"{task}: epochs", job.notebook, on_step),
+            work=job.work,
         )
 
-    def submit() -> None:
-        on_step(Step("hw4_submission.zip", 0, 1))
-        workshop.write_solved(folder / "hw4_submission.zip")
-        on_step(Step("hw4_submission.zip", 1, 1))
-
+    order = [*workshop.slowest, *(name for name in notebooks if name not in workshop.slowest)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        jobs: dict[str, Future[Executed]] = {name: pool.submit(run, name) for name in _ORDER}
-        submission = pool.submit(submit)
+        jobs: dict[str, Future[Executed]] = {name: pool.submit(run, name) for name in order}
         try:
-            results = {name: jobs[name].result().notebook for name in (VISION, *META)}
-            submission.result()
+            results = {name: jobs[name].result().notebook for name in notebooks}
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # what has not begun is not begun
             raise
     return results
 
 
-def _write_sources(folder: Path, executed: Mapping[str, NotebookNode]) -> None:
+def _files_of(archive: Path) -> dict[str, bytes]:
+    """Return the files of a zip of ours."""
+    with zipfile.ZipFile(archive) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def epochs_heard(task: str, notebook: NotebookNode, on_step: OnStep) -> OnText:
+    """Return a listener that counts the epochs that a notebook prints; some were done before where it goes on."""
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    total = sum(int(count) for count in _EPOCHS.findall(code))
+    done = 0
+
+    def listen(text: str) -> None:
+        nonlocal done
+        heard = len(_EPOCH.findall(text)) + sum(int(count) for count in _DONE_BEFORE.findall(text))
+        if heard:
+            done += heard
+            on_step(Step(task, done, total))
+
+    return listen
+
+
+def _write_sources(
+    workshop: Workshop, folder: Path, executed: Mapping[str, NotebookNode], vectors: Mapping[str, bytes]
+) -> None:
     for name, notebook in executed.items():
         (folder / f"{name}.ipynb").write_bytes(notebook_bytes(notebook))
-    for name, text in solved_modules().items():
+    for name, text in solved_modules(workshop.sources).items():
         (folder / name).write_text(text, encoding="utf-8")
-    (folder / "public_vectors.pt").write_bytes(vector_bytes())
-    (folder / "public_vectors_metalearning.pt").write_bytes(metalearning_vector_bytes())
+    for name, data in vectors.items():
+        (folder / name).write_bytes(data)
 
 
 def _write_answers(folder: Path, answers: list[Answer]) -> str:

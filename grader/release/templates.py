@@ -25,11 +25,11 @@ def write_templates(workshop: Workshop, destination: Path) -> list[Path]:
     """
     destination.mkdir(parents=True, exist_ok=True)
     written = []
-    for source in notebook_sources():
+    for source in notebook_sources(workshop.sources):
         path = destination / f"{source.stem}.ipynb"
-        path.write_bytes(notebook_bytes(template_notebook(source.stem)))
+        path.write_bytes(notebook_bytes(template_notebook(workshop.sources, source.stem)))
         written.append(path)
-    for name, text in template_modules().items():
+    for name, text in template_modules(workshop.sources).items():
         path = destination / name
         path.write_text(text, encoding="utf-8")
         written.append(path)

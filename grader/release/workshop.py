@@ -13,6 +13,43 @@ import torch
 
 from grader.errors import StaffError
 from grader.pipeline.homework import Homework
+from grader.release.notebooks import NotebookNode
+
+_CELL_LIMIT_S = 3600  # a cell takes minutes of an idle core; a busy machine must not end it
+
+
+@dataclass(frozen=True)
+class NotebookRun:
+    """
+    How a notebook is executed for the solutions.
+
+    Attributes:
+        notebook: as it is run.
+        environment: variables for its kernel.
+        limit_s: seconds that a cell may take.
+        work: the folder that it is executed in, if that is to stay.
+    """
+
+    notebook: NotebookNode
+    environment: Mapping[str, str] = field(default_factory=dict)
+    limit_s: int = _CELL_LIMIT_S
+    work: Path | None = None
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """
+    Numbers in the text of written answers, which a release measures anew.
+
+    Attributes:
+        measure: returns them all.
+        fill: puts measured ones into a text.
+        require_same: raises StaffError where executed notebooks show others than those measured.
+    """
+
+    measure: Callable[[], Any]
+    fill: Callable[[str, Any], str]
+    require_same: Callable[[Sequence[NotebookNode], Any], None]
 
 
 @dataclass(frozen=True)
@@ -38,6 +75,11 @@ class Workshop:
 
     Args:
         vectors: files of public vectors by name -> their content, computed by the reference now.
+        sources: the folder that notebooks and modules are made from.
+        prepare: notebook -> how it is executed for the solutions, from the solved notebook, whether there is a GPU, and
+            whether all training is to be as handed out; notebooks that are not here run as they are.
+        numbers: those in the written answers, if there are any.
+        slowest: notebooks that take longest, which are begun first.
         write_solved: writes the zip of a student who solved everything.
         write_example: writes a realistic submission with mistakes in it, to `example`.
         example: where that lies.
@@ -48,7 +90,11 @@ class Workshop:
         repeated: known submissions that the trust report grades again and again.
     """
 
+    sources: Path
     write_solved: Callable[[Path], Path]
+    prepare: Mapping[str, Callable[[NotebookNode, bool, bool], NotebookRun]] = field(default_factory=dict)
+    numbers: Numbers | None = None
+    slowest: tuple[str, ...] = ()
     vectors: Mapping[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
     write_example: Callable[[Path], Path] | None = None
     example: Path | None = None

@@ -81,19 +81,19 @@ class Changes:
 
     def files_of(self, part: Part) -> dict[str, bytes]:
         """Return the files of a part: edited notebooks, as if they had been run where that is asked, and modules."""
-        notebooks = {Path(name).stem: solved(Path(name).stem) for name in part.notebooks}
+        notebooks = {Path(name).stem: solved(part.sources, Path(name).stem) for name in part.notebooks}
         first = next(iter(notebooks))
         if self.touches(part):
             notebooks[first] = self._edited(notebooks[first])
         for name, edits in self.notebooks.items():
             if name in notebooks:
                 notebooks[name] = edit_notebook(notebooks[name], _replacements(edits))
-        modules = self._modules() if part.modules else {}
+        modules = self._modules(part.sources) if part.modules else {}
         for module, name in self.moved.items():
             if name in notebooks:
                 notebooks[name] = edit_notebook(notebooks[name], {})
                 notebooks[name].cells.append(nbformat.v4.new_code_cell(modules[module]))
-                modules[module] = template_modules()[module]
+                modules[module] = template_modules(part.sources)[module]
         if part.are_run:
             notebooks = {name: self._as_run(name, notebook) for name, notebook in notebooks.items()}
         files = {f"{name}.ipynb": notebook_bytes(notebook) for name, notebook in notebooks.items()}
@@ -111,10 +111,12 @@ class Changes:
         notebook.cells = [*before, *notebook.cells, *after]
         return notebook
 
-    def _modules(self) -> dict[str, str]:
+    def _modules(self, sources: Path) -> dict[str, str]:
         """Return the edited modules by file name, those as handed out that should be so."""
-        modules = edit_modules(solved_modules(), {name: _replacements(edits) for name, edits in self.modules.items()})
-        handed_out = template_modules()
+        modules = edit_modules(
+            solved_modules(sources), {name: _replacements(edits) for name, edits in self.modules.items()}
+        )
+        handed_out = template_modules(sources)
         return {**modules, **{name: handed_out[name] for name in self.as_handed_out}}
 
     def touches(self, part: Part) -> bool:
@@ -282,9 +284,9 @@ def read_case(homework: Homework, path: Path) -> Case:
 
 
 @cache
-def solved(name: str) -> NotebookNode:
+def solved(sources: Path, name: str) -> NotebookNode:
     """Return a solved notebook; not to be changed."""
-    return solved_notebook(name)
+    return solved_notebook(sources, name)
 
 
 def _replacements(edits: Replacements) -> dict[str, str]:

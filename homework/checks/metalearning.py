@@ -7,6 +7,7 @@ Shapes: n points, d features, T tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -49,14 +50,29 @@ _TASKS = 11
 _TEST_D = 15
 _TEST_K = (1, 4, 5, 8)
 _LEAST = (0, 11)  # no size itself: whether it counts is not said anywhere
+# Of so many tasks the training labels are turned around, other ones for each number of points: what is learned from
+# them is wrong where it was right. A table of errors that does not look at the data cannot know, and the mean stays
+# away from a half, where errors and their opposites look alike.
+_TURNED = (0, 1, 2, 3, 8, 9, 10, 11)
+# Far points on the right side of a boundary: a share of the positive ones, so many times as far as the others. They
+# cost logistic regression nothing, and squared errors a third of the test points.
+_FAR_SHARE, _FAR, _FAR_TASKS = 0.3, 20.0, 6
+_FAR_LEAST = 22  # with fewer points both are often wrong
 # Who solves logistic regression without solve_logistic chooses a penalty. From C = 1 to 10,000 mean errors moved by
 # 0.070 at most, the 90th percentile by 0.20 and the 10th by 0.125: none of 3,600 right curves was outside these bounds,
 # and 99 % of 600 oracles were that took all features in place of the true ones.
-_OWN_SOLVER = {"mean": 0.09, "high": 0.27, "low": 0.2}
+_OWN_SOLVER = {"mean": 0.09, "high": 0.27, "low": 0.27}
+# On far points right means are away by 0.21 at most of what those of least squares are (C from 1 to 10,000, or no
+# penalty at all), and those of ridge regressions with penalties up to 10 by 0.76 and more (16 draws).
+_NEARER = 0.45
 # The zero predictor.
-_ZERO_POINTS = 1500
-# A coin instead of a constant label: 1,500 tosses have a standard deviation of 0.013, the 11 tasks' mean one of 0.004.
-_COIN = {"mean": 0.025, "high": 0.09, "low": 0.09}
+# Test points and tasks of its cases. How far the errors of a coin lie apart says how many points there were, and those
+# of training are other numbers: of many points and few tasks, or few points and many tasks, one tells them apart.
+_ZERO_SIZES = ((4_000, 21), (20, 201))
+# A coin is compared with coins. The mean may be off by so many standard deviations of one task, for who tosses once
+# for all tasks, and how far both percentiles are from it by so many of their own. Tossed once, tasks differ less.
+_COIN_MEAN, _COIN_PERCENTILES, _TOSSED_ONCE = 5.5, 6.0, 0.75
+_COINS = 1_000
 
 
 def _prepare_update(*, gradients: bool) -> Callable[[torch.Generator], Exam]:
@@ -201,41 +217,68 @@ def _prepare_test(*, oracle: bool) -> Callable[[torch.Generator], Exam]:
     def prepare(generator: torch.Generator) -> Exam:
         draws = numbers(generator)
         cases = []
-        for least in _LEAST:
-            data = _draw_data(draws)
+        for least, far in ((0, True), *((least, False) for least in _LEAST)):
+            data = _draw_data(draws, far=far, count=_FAR_TASKS if far else _TASKS)
             weights = draws.uniform(0.3, 2.0, _TEST_D)
             if oracle:
                 weights = np.isin(np.arange(_TEST_D), _TEST_K).astype(np.float64)
             inputs = {**data, "feature_weights": weights, "min_n_train_post": np.array(least)}
-            cases.append(Case(inputs, _test_answer(data, weights, least)))
+            cases.append(Case(inputs, _test_answer(data, weights, least), held_back={"far": np.array(far)}))
         return Exam({"sizes": list(_SIZES)}, {}, cases)
 
     return prepare
 
 
-def _draw_data(draws: np.random.Generator) -> Arrays:
-    """Draw tasks with both labels at every size, as the probe takes them: "train/<n>/x", …, "test/y"."""
+def _draw_data(draws: np.random.Generator, *, far: bool = False, count: int = _TASKS) -> Arrays:
+    """
+    Draw tasks with both labels at every size, as the probe takes them: "train/<n>/x", …, "test/y".
+
+    With far points, features are no waves but columns of -1 and +1 of which some lie far out, and a task is one column.
+    """
     points = {f"train/{n}": np.sort(draws.uniform(-1, 1, n)) for n in _SIZES}
     points["test"] = np.sort(draws.uniform(-1, 1, _TEST_POINTS))
-    features = {name: fourier_features(x, _TEST_D) for name, x in points.items()}
+    features = {
+        name: _far_features(len(x), draws) if far else fourier_features(x, _TEST_D) for name, x in points.items()
+    }
     tasks: list[Arrays] = []
-    while len(tasks) < _TASKS:
+    while len(tasks) < count:
         alpha = draw_coefficients(len(_TEST_K), draws)
+        if far:
+            alpha = draws.choice([-1.0, 1.0]) * np.eye(len(_TEST_K))[draws.integers(len(_TEST_K))]
         labels = {name: signs(phi[:, list(_TEST_K)] @ alpha) for name, phi in features.items()}
         if all(len(np.unique(z)) == 2 for z in labels.values()):
             tasks.append(labels)
     data = {f"{name}/x": x for name, x in points.items()}
     data |= {f"{name}/features": phi for name, phi in features.items()}
-    return data | {f"{name}/y": np.stack([task[name] for task in tasks]) for name in points}
+    data |= {f"{name}/y": np.stack([task[name] for task in tasks]) for name in points}
+    for n in () if far else _SIZES:
+        data[f"train/{n}/y"][draws.permutation(count) < draws.choice(_TURNED)] *= -1
+    return data
+
+
+def _far_features(count: int, draws: np.random.Generator) -> Array:
+    features = 0.3 * draws.normal(size=(count, _TEST_D))
+    features[:, 0] = 1
+    for place in _TEST_K:
+        side = draws.choice([-1.0, 1.0], count)
+        features[:, place] = np.where((side > 0) & (draws.uniform(size=count) < _FAR_SHARE), _FAR, side)
+    return features
 
 
 def _test_answer(data: Arrays, weights: Array, least: int) -> Arrays:
-    """Return the curve with the probe's stand-in for the solver, and under "own/…" that of real logistic regression."""
+    """
+    Return the curve with the probe's stand-in for the solver, under "own/…" that of real logistic regression, and under
+    "squares/…" that of least squares on the labels.
+    """
     sizes = [n for n in _SIZES if n >= least]
     test, labels = data["test/features"], data["test/y"]
     curves = {
         "": [stand_in_coefficients(data[f"train/{n}/features"], data[f"train/{n}/y"], weights) for n in sizes],
         "own/": [_logistic_coefficients(data, weights, n) for n in sizes],
+        "squares/": [
+            weights[:, None] * np.linalg.lstsq(data[f"train/{n}/features"] * weights, data[f"train/{n}/y"].T)[0]
+            for n in sizes
+        ],
     }
     answer: Arrays = {"n_train_post_range": np.array(sizes)}
     for prefix, coefficients in curves.items():
@@ -260,14 +303,16 @@ def _logistic_coefficients(data: Arrays, weights: Array, n: int) -> Array:
 def judge_test(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
     """Numbers of points, mean and percentiles are right: exactly with the stand-in solver, else within a band."""
     wrong: dict[str, str] = {}
+    moved_by_far_points = False
     for case, answer in zip(exam.cases, answers, strict=True):
         solver = answer.get("solver")
         by = 0.0 if solver is None or solver.size != 1 else float(solver.reshape(-1)[0])
+        far = bool(case.held_back["far"])
         if by == -1:
-            return failed(
-                "Tasks are learned by least squares.",
-                try_next="Labels want logistic regression: `solve_logistic`. Least squares on labels is part (g).",
-            )
+            return failed("Tasks are learned by least squares.", try_next=_LOGISTIC)
+        if far:  # with the stand-in there is nothing that these points could tell
+            moved_by_far_points = by == 0 and not _is_logistic(answer, case.expected)
+            continue
         sizes = answer.get("n_train_post_range")
         finding = compare(sizes, case.expected["n_train_post_range"], INDEX, name="n_train_post_range")
         if finding:
@@ -281,11 +326,28 @@ def judge_test(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evide
         if not any(found.values()) and np.any(answer.arrays["low"] > answer.arrays["high"]):
             found["low"] = "The 10th percentile is larger than the 90th."
         wrong = {**{name: finding for name, finding in found.items() if finding}, **wrong}
+    if moved_by_far_points and not wrong:
+        return failed(_MOVED_BY_FAR_POINTS, try_next=_LOGISTIC)
     if not wrong:
         return passed()
     right = tuple(CURVE_SHOWN[name] for name in _CURVE if name not in wrong)
     findings = [wrong[name] for name in _CURVE if name in wrong]
     return failed(*findings, *right_already(("`n_train_post_range`", *right)), try_next=_THE_RATES)
+
+
+_MOVED_BY_FAR_POINTS = (
+    "Points far on the right side of a boundary move your predictions; logistic regression hardly heeds them."
+)
+_LOGISTIC = "Labels want logistic regression: `solve_logistic`. Least squares on labels is part (g)."
+
+
+def _is_logistic(answer: CaseAnswer, expected: Arrays) -> bool:
+    """Whether mean errors on far points are near those of logistic regression, by what squared errors are away."""
+    mine, squares, logistic = answer.get("mean"), expected["squares/mean"], expected["own/mean"]
+    if mine is None or mine.shape != squares.shape:
+        return False
+    many = expected["n_train_post_range"] >= _FAR_LEAST
+    return float(np.sum(np.abs(mine - logistic)[many])) <= _NEARER * float(np.sum(np.abs(squares - logistic)[many]))
 
 
 def _compare_rates(check: Check, mine: Array | None, right: Array, name: str, *, exact: bool) -> str:
@@ -308,22 +370,31 @@ _THE_RATES = (
 
 def _prepare_zero(generator: torch.Generator) -> Exam:
     draws = numbers(generator)
-    data = _draw_data(draws)
+    return Exam({"sizes": list(_SIZES)}, {}, [_zero_case(draws, count, tasks) for count, tasks in _ZERO_SIZES])
+
+
+def _zero_case(draws: np.random.Generator, count: int, tasks: int) -> Case:
+    data = _draw_data(draws, count=tasks)
     # Clearly uneven shares of both labels, so that one label, the other and a coin can be told apart.
     # Met exactly, or two tasks alike could hide a slip in a percentile; uneven, or the median would be the mean.
-    shares = np.geomspace(0.08, 0.32, _TASKS)[draws.permutation(_TASKS)]
-    order = draws.permuted(np.tile(np.arange(_ZERO_POINTS), (_TASKS, 1)), axis=1)
-    labels = np.where(order < np.round(shares * _ZERO_POINTS)[:, None], -1.0, 1.0)
-    points = np.sort(draws.uniform(-1, 1, _ZERO_POINTS))
+    shares = np.geomspace(0.08, 0.32, tasks)[draws.permutation(tasks)]
+    order = draws.permuted(np.tile(np.arange(count), (tasks, 1)), axis=1)
+    labels = np.where(order < np.round(shares * count)[:, None], -1.0, 1.0)
+    points = np.sort(draws.uniform(-1, 1, count))
     data |= {"test/x": points, "test/features": fourier_features(points, _TEST_D), "test/y": labels}
     high, low = np.percentile((labels < 0).mean(axis=1), [90, 10])
     expected = {"mean": np.asarray((labels < 0).mean()), "high": np.asarray(high), "low": np.asarray(low)}
-    return Exam({"sizes": list(_SIZES)}, {}, [Case(data, expected)])
+    return Case(data, expected)
 
 
 def judge_zero(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evidence:
     """The errors are those of always one label, or of a coin: each is a guess that ignores x."""
-    right, answer = exam.cases[0].expected, answers[0]
+    found = (_judge_zero(check, case, answer) for case, answer in zip(exam.cases, answers, strict=True))
+    return next((evidence for evidence in found if not evidence.passed), passed())
+
+
+def _judge_zero(check: Check, case: Case, answer: CaseAnswer) -> Evidence:
+    right = case.expected
     parts = [answer.get(name) for name in _CURVE]
     for name, part in zip(_CURVE, parts, strict=True):
         if part is None or part.shape != () or not np.isfinite(part):
@@ -335,7 +406,7 @@ def judge_zero(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -> Evide
     allowed = np.array([check.tolerance(name).relative for name in _CURVE])
     if any(np.all(np.abs(mine - guess) <= allowed * guess) for guess in (plus, minus)):
         return passed()
-    if _is_of_coin(mine):
+    if _is_of_coin(mine, case):
         return passed()
     return failed(
         f"Mean, 90th and 10th percentile are {_rate(mean)}, {_rate(high)} and {_rate(low)}; always guessing +1 gives "
@@ -348,10 +419,26 @@ def _rate(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"  # what is no rate may have hundreds of digits
 
 
-def _is_of_coin(curve: Array) -> bool:
-    """Whether mean, 90th and 10th percentile are those of guessing at random."""
-    _, high, low = curve
-    return bool(high >= low) and all(abs(value - 0.5) <= _COIN[name] for value, name in zip(curve, _CURVE, strict=True))
+def _is_of_coin(curve: Array, case: Case) -> bool:
+    """Whether mean, 90th and 10th percentile are those of guessing the test labels at random."""
+    tasks, count = case.inputs["test/y"].shape
+    mean, high, low = curve
+    if not abs(mean - 0.5) <= _COIN_MEAN * 0.5 / np.sqrt(count):
+        return False
+    usual = _of_coins(count, tasks)
+    for apart, (centre, deviation) in zip((high - mean, mean - low), usual, strict=True):
+        band = _COIN_PERCENTILES * deviation
+        if not _TOSSED_ONCE * centre - band <= apart <= centre + band:
+            return False
+    return True
+
+
+@cache
+def _of_coins(count: int, tasks: int) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return how far the 90th and 10th percentile of coins are from a half: mean and standard deviation of each."""
+    tossed = np.random.default_rng(0).binomial(count, 0.5, (_COINS, tasks)) / count
+    high, low = np.percentile(tossed, 90, axis=1) - 0.5, 0.5 - np.percentile(tossed, 10, axis=1)
+    return (float(high.mean()), float(high.std())), (float(low.mean()), float(low.std()))
 
 
 # How far answers are from the right ones. Those with points, solvers or guesses of their own are judged by the bands
@@ -399,10 +486,14 @@ def _largest_errors(
 
 def zero_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
     """Return the error of the mean and of each percentile of a constant guess, +1 or -1, whichever is nearer."""
-    right, answer = exam.cases[0].expected, answers[0]
+    found = [_zero_errors(case, answer) for case, answer in zip(exam.cases, answers, strict=True)]
+    return {name: max(errors[name] for errors in found) for name in _CURVE}
+
+
+def _zero_errors(case: Case, answer: CaseAnswer) -> dict[str, float]:
+    right, parts = case.expected, [answer.get(name) for name in _CURVE]
     guesses = ({name: right[name] for name in _CURVE}, {name: 1 - right[_OPPOSITE[name]] for name in _CURVE})
-    parts = [answer.get(name) for name in _CURVE]
-    if all(part is not None and part.shape == () for part in parts) and _is_of_coin(np.array(parts)):
+    if all(part is not None and part.shape == () for part in parts) and _is_of_coin(np.array(parts), case):
         return dict.fromkeys(_CURVE, np.inf)
     found = [{name: error_of(answer.get(name), guess[name]) for name in _CURVE} for guess in guesses]
     return min(found, key=lambda errors: max(errors.values()))

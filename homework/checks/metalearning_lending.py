@@ -20,14 +20,39 @@ from reference.metalearning.inner_loops import LOGISTIC_LOSS
 from reference.metalearning.theory import expected_test_error_gradient
 
 _MAX_FEATURE_VALUES = 20_000  # of one call: the homework's own meta update has 64 points and 501 features at most
+_MAX_SIDE = 64  # of one system: the questions' own have 30 unknowns at most
 _MAX_TEST_VALUES = 200_000  # of one call, features and labels together
 _MAX_SIZES = 100
 _MAX_COEFFICIENT_VALUES = 50_000  # of all tasks together; features of one point and labels of many tasks are few values
 
 
+def lent_solution(inputs: Tensors, _: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    """Answer a call of min_norm_solution."""
+    A, y = inputs["A"].double(), inputs["y"].double()
+    refuse_unless(A.dim() == 2 and y.shape == A.shape[:1] and 0 < max(A.shape) <= _MAX_SIDE and min(A.shape) > 0)
+    return (torch.linalg.pinv(A) @ y,)
+
+
+def lent_coefficients(inputs: Tensors, _: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    """Answer a call of aliased_coefficients."""
+    c = _two_weights(inputs)
+    return (c / (c @ c),)
+
+
+def lent_error(inputs: Tensors, _: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+    """Answer a call of expected_test_error."""
+    c = _two_weights(inputs)
+    return (c[1] ** 4 / (c @ c) ** 2,)
+
+
 def lent_gradient(inputs: Tensors, _: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
     """Answer a call of expected_test_error_gradient."""
-    return (torch.from_numpy(expected_test_error_gradient(inputs["c"].detach().double().reshape(2).numpy())),)
+    return (torch.from_numpy(expected_test_error_gradient(_two_weights(inputs).detach().numpy())),)
+
+
+def _two_weights(inputs: Tensors) -> torch.Tensor:
+    refuse_unless(inputs["c"].numel() == 2)
+    return inputs["c"].double().reshape(2)
 
 
 def lent_meta_update(inputs: Tensors, settings: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
@@ -95,9 +120,14 @@ def summarised(errors: list[Array]) -> tuple[Array, Array, Array]:
     return table.mean(axis=1), np.percentile(table, 90, axis=1), np.percentile(table, 10, axis=1)
 
 
-# Part (d) asks for the gradient in every step, a run for the meta update in every task of every iteration.
+# Part (d) asks for the gradient in every step, or for what a gradient by differences takes; a run asks for the meta
+# update in every task of every iteration.
+_EVERY_STEP = 20_000
 HELPERS = {
-    "expected_test_error_gradient": Helper(lent_gradient, calls=20_000),
+    "min_norm_solution": Helper(lent_solution, calls=_EVERY_STEP),
+    "aliased_coefficients": Helper(lent_coefficients, calls=_EVERY_STEP),
+    "expected_test_error": Helper(lent_error, calls=_EVERY_STEP),
+    "expected_test_error_gradient": Helper(lent_gradient, calls=_EVERY_STEP),
     "meta_update_classification": Helper(lent_meta_update, calls=5_000),
     "test_classification": Helper(lent_test, calls=64),
 }

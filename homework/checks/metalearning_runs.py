@@ -446,7 +446,7 @@ def _unusable(path: Array | None, d: int) -> Evidence | None:
         return failed(
             "The feature weights never change.",
             try_next="Each iteration needs a step of the optimizer that holds the feature weights, after `backward()` "
-            "of the meta loss. " + _SHOW,
+            "of the meta loss, and losses that have a slope at coefficients of zero. " + _SHOW,
         )
     return None
 

@@ -19,7 +19,11 @@ from grader.wire import Array
 from homework.checks.pictures import look_at_trajectory, with_pictures
 from homework.checks.reference import A_BAND, CALIBRATION, REFERENCE
 from homework.contract import CONTRACT
-from reference.metalearning.theory import descend_feature_weights, min_norm_solution
+from reference.metalearning.theory import (
+    descend_feature_weights,
+    expected_test_error_gradient,
+    min_norm_solution,
+)
 
 _CASES = 6
 _STEPS = 25
@@ -29,6 +33,9 @@ _STEPS = 25
 _LONG = 2_000
 _LONG_STEP = 0.05
 _NEAR = 0.12
+# Of a way that is one of gradient descent: where the slope is clear, steps are a constant share of it up to rounding,
+# in single precision too. A straight line or an arc of equal steps is off by more than its own size.
+_CLEAR, _MISFIT = 0.05, 0.05
 
 
 def numbers(generator: torch.Generator) -> np.random.Generator:
@@ -144,7 +151,28 @@ def judge_convergence(check: Check, exam: Exam, answers: Sequence[CaseAnswer]) -
                 f"({mine[-1][0]:.3g}, {mine[-1][1]:.3g}); they should be close to ({norm:.3g}, 0).",
                 try_next="The gradient is orthogonal to c, so small steps keep the norm. Check its signs.",
             )
+        if not _goes_downhill(mine):
+            return failed(
+                "The trajectory ends where it should, but the way there is not one of gradient descent.",
+                try_next="Each row is the row before it minus `step_size` times the gradient there.",
+            )
     return passed()
+
+
+def _goes_downhill(trajectory: Array) -> bool:
+    """
+    Whether each step goes against the gradient where it begins, and all are the same share of it.
+
+    The share may be another one than asked for: how long steps are is judged by `output`.
+    """
+    slopes = np.stack([expected_test_error_gradient(c) for c in trajectory[:-1]])
+    steps = np.diff(trajectory, axis=0)
+    far = np.linalg.norm(slopes, axis=1) >= _CLEAR * np.max(np.linalg.norm(slopes, axis=1))
+    shares = -np.sum(steps * slopes, axis=1)[far] / np.sum(slopes**2, axis=1)[far]
+    if not np.all(shares > 0):
+        return False
+    misfit = np.linalg.norm(steps[far] + shares[:, None] * slopes[far], axis=1) / np.linalg.norm(steps[far], axis=1)
+    return bool(np.max(misfit) <= _MISFIT and np.ptp(shares) <= _MISFIT * np.mean(shares))
 
 
 def _check(

@@ -13,6 +13,8 @@ from homework.inspections.claims import ACCURACIES_CLAIM, OUTPUTS_CLAIM, Claims
 from homework.inspections.completion import COMPLETIONS, Completion, judge_completion
 from homework.inspections.saved_model import SAVED_MODEL, judge_saved_model
 
+_AGREEMENT_S = 20.0
+
 INSPECTED = (OUTPUTS_CLAIM, ACCURACIES_CLAIM, SAVED_MODEL, *COMPLETIONS)
 
 
@@ -25,6 +27,11 @@ def inspections(asker: Asker, cifar10: Path | None) -> Mapping[str, Inspection]:
         SAVED_MODEL: partial(judge_saved_model, asker),
         **{key: partial(_judge_run, completion, asker) for key, completion in COMPLETIONS.items()},
     }
+
+
+def agreement(asker: Asker) -> int:
+    """Return how many of the outputs in autograder.pt are those of the student's own code."""
+    return len(Claims(asker).agreeing(_AGREEMENT_S))
 
 
 def _judge_run(completion: Completion, asker: Asker, _: float) -> Evidence:

@@ -67,11 +67,18 @@ class Claims:
         self._cifar10 = cifar10
         self._saved: Arrays | Evidence | None = None
 
+    def agreeing(self, time_limit_s: float) -> list[str]:
+        """Return the functions whose saved outputs are what the student's own code gives."""
+        saved = self._read(time_limit_s)
+        return [] if isinstance(saved, Evidence) else self._compared(saved, time_limit_s)[0]
+
     def judge_outputs(self, time_limit_s: float) -> Evidence:
         """Compare each saved output with what the student's own code gives on the public inputs."""
         saved = self._read(time_limit_s)
-        if isinstance(saved, Evidence):
-            return saved
+        return saved if isinstance(saved, Evidence) else _outputs_evidence(*self._compared(saved, time_limit_s))
+
+    def _compared(self, saved: Arrays, time_limit_s: float) -> tuple[list[str], list[str], list[str], list[str]]:
+        """Return the functions that agree, that differ, that could not be compared, and that are not in the file."""
         vectors: dict[str, Any] = torch.load(PUBLIC_VECTORS, weights_only=True)
         deadline = time.monotonic() + time_limit_s  # for all functions together
         agree, differ, unchecked = [], [], []
@@ -87,7 +94,7 @@ class Claims:
             else:
                 differ.append(function)
         absent = [function for function in vectors if not _parts(saved, function)]
-        return _outputs_evidence(agree, differ, unchecked, absent)
+        return agree, differ, unchecked, absent
 
     def _is_another(self, function: str, parts: Sequence[Array], vectors: Mapping[str, Any], deadline: float) -> bool:
         """Return whether what was saved under a function's key is what the template's cell stored there instead."""

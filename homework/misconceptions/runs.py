@@ -394,7 +394,7 @@ choice(
     f"{_FUNCTION}.no-meta-step",
     happened="The feature weights never change.",
     right="Each iteration should end with a step of the optimizer that holds the feature weights, after the backward "
-    "pass of the meta loss.",
+    "pass of the meta loss; and the losses need a slope at coefficients of zero, where max(0, −z t) has none.",
     aspects=("output", "gradient", "convergence"),
     clues=("backward", "step", "optimizer"),
 )

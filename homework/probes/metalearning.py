@@ -38,9 +38,20 @@ _UPDATE = "meta_update_classification"
 _MAX_ROWS = 400  # of the path of feature weights that is sent home
 
 
-def _in_single(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor in single precision: who keeps model and features in it cannot multiply them by doubles."""
-    return tensor.float()
+def _computes_in_single(student: Student) -> bool:
+    """
+    Whether a student's model or tensors are in single precision, where the template's are in double.
+
+    Such features cannot be multiplied by doubles, nor have to be.
+    """
+    for space in student.namespaces():
+        with contextlib.suppress(Exception):  # student code may raise anything; it has its own questions
+            if "to_tensor" in space and space["to_tensor"](np.zeros(1)).dtype == torch.float32:
+                return True
+        with contextlib.suppress(Exception):
+            if "DummyModel" in space and next(space["DummyModel"](3).parameters()).dtype == torch.float32:
+                return True
+    return False
 
 
 def meta_update_classification(case: Case) -> Result:
@@ -58,8 +69,8 @@ def meta_update_classification(case: Case) -> Result:
 
     def loss_of(n_train_meta: int) -> Any:
         arguments = (n_train_meta, "fourier", settings["d"], k_idx.copy(), k_val.copy(), 0.0)
-        loss = present(call_with_either(function, (w_t, weights), _in_single, arguments), _UPDATE)
-        return scalar(loss)
+        kind = torch.float32 if _computes_in_single(case.student) else torch.float64
+        return scalar(present(function(w_t.to(kind), weights.to(kind), *arguments), _UPDATE))
 
     with _instead_of_uniform(hidden), _Replaced(case.student, "generate_x", hidden):
         loss = loss_of(len(points))
@@ -363,9 +374,18 @@ def lent_functions(lender: Lender, student: Student, settings: Mapping[str, Any]
     Setting "w_t_is_weighted" says that callers pass the products of coefficients and feature weights as `w_t`.
     """
 
-    def lent_gradient(c: Any) -> Any:
-        found = lender.call("expected_test_error_gradient", {}, {"c": torch.as_tensor(c, dtype=torch.float64)})[0]
-        return found if isinstance(c, torch.Tensor) else to_numpy(found)
+    def of_arrays(name: str, *arguments: str) -> Callable[..., Any]:
+        """Return a stand-in that takes arrays, lists or tensors, and gives back what it was given."""
+
+        def lent(*args: Any, **kwargs: Any) -> Any:
+            values = {**dict(zip(arguments, args, strict=False)), **kwargs}
+            tensors = {key: _double(values[key]) for key in arguments}
+            found = lender.call(name, {}, tensors)[0]
+            if any(isinstance(value, torch.Tensor) or _holds_tensors(value) for value in values.values()):
+                return found
+            return float(found) if found.dim() == 0 else to_numpy(found)
+
+        return lent
 
     def lent_meta_update(
         w_t: Any,
@@ -398,10 +418,23 @@ def lent_functions(lender: Lender, student: Student, settings: Mapping[str, Any]
         return (np.array(sizes), *(to_numpy(part) for part in found))
 
     return {
-        "expected_test_error_gradient": lent_gradient,
+        "min_norm_solution": of_arrays("min_norm_solution", "A", "y"),
+        "aliased_coefficients": of_arrays("aliased_coefficients", "c"),
+        "expected_test_error": of_arrays("expected_test_error", "c"),
+        "expected_test_error_gradient": of_arrays("expected_test_error_gradient", "c"),
         "meta_update_classification": lent_meta_update,
         "test_classification": lent_test,
     }
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and any(isinstance(each, torch.Tensor) for each in value)
+
+
+def _double(value: Any) -> torch.Tensor:
+    if _holds_tensors(value):
+        return torch.stack([torch.as_tensor(each, dtype=torch.float64) for each in value])
+    return torch.as_tensor(np.asarray(value) if isinstance(value, (list, tuple)) else value, dtype=torch.float64)
 
 
 def _points_of(student: Student) -> Any:

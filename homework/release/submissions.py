@@ -10,10 +10,11 @@ from pathlib import Path
 
 import nbformat
 
-from grader.release.modules import edit_modules, solved_modules
-from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook
+from grader.release.modules import edit_modules
+from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes
 from grader.release.submissions import run_definition_cells, with_outputs, write_zip
 from homework.release.saved_model import saved_model_bytes
+from homework.release.sources import solved_modules, solved_notebook
 from homework.release.vectors import vector_bytes
 
 # The meta-learning notebooks, and what is made smaller before their cells are run: at full size they take

@@ -1,4 +1,4 @@
-"""`python -m reference.metalearning [all|sinusoid] --out DIR`: figures, a table, and summary.json."""
+"""`python -m reference.metalearning [all|answers|sinusoid] --out DIR`: figures, a table, and numbers as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from reference.metalearning import plots, summary
+from reference.metalearning import answers, plots, summary
 from reference.metalearning.classification import run_classification
 from reference.metalearning.experiment import Experiment
 from reference.metalearning.regression import run_regression
@@ -69,6 +69,13 @@ def run_sinusoids(out: Path, *, seed: int, iterations: int) -> None:
     write(results, out)
 
 
+def write_answers(out: Path) -> None:
+    """Measure the numbers of the written answers."""
+    path = out / answers.NUMBERS.name
+    path.write_text(json.dumps(answers.measure_answers(), indent=1) + "\n", encoding="utf-8")
+    print(f"Written: {path}. Where they changed, {answers.NUMBERS} and the answers are to be read again.")
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG."""
     figure.savefig(path, dpi=110)
@@ -82,7 +89,7 @@ def write(results: dict[str, Any], out: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m reference.metalearning", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("all", "sinusoid"), default="all")
+    parser.add_argument("what", nargs="?", choices=("all", "answers", "sinusoid"), default="all")
     parser.add_argument("--out", type=Path, required=True, help="folder for figures and summary.json")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument(
@@ -97,6 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     if options.what == "sinusoid":
         run_sinusoids(options.out, seed=options.seed, iterations=options.iterations)
+    elif options.what == "answers":
+        write_answers(options.out)
     else:
         run_all(options.out, seed=options.seed)
 

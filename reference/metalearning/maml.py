@@ -34,11 +34,6 @@ class Examples:
     targets: Tensor
 
 
-def parameters_of(model: nn.Module) -> Parameters:
-    """Copies of a module's parameters by name, ready to be learned."""
-    return {name: value.detach().clone().requires_grad_() for name, value in model.named_parameters()}
-
-
 def adapt(
     model: nn.Module,
     parameters: Mapping[str, Tensor],

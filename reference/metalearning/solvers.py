@@ -1,4 +1,8 @@
-"""Solve one design for many right-hand sides: minimum-norm least squares and ridge-penalised logistic regression."""
+"""
+Solve one design for many right-hand sides: minimum-norm least squares and ridge-penalised logistic regression.
+
+`plain_solvers` says the same in a few lines, one task at a time; read it first.
+"""
 
 from __future__ import annotations
 

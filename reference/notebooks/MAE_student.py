@@ -14,15 +14,28 @@
 # - After each piece comes a self-check on small public inputs. It needs `self_check.py` and
 #   `public_vectors.pt` beside this notebook and no GPU. It says in words what differs.
 # - Part 2 trains. It needs a GPU and less than an hour. Use one on Colab (Runtime → Change runtime type), or your own.
+#   Every epoch is kept: after a disconnect run all cells again, and training goes on where it was.
 # - The last cells write `hw4_submission.zip`, which you hand in.
 #
 # Your code is graded on other inputs than the public ones, also with other patch sizes and image sizes: use
 # `self.patch_size` and the shapes of what you are given instead of fixed numbers.
 
+# %% [markdown]
+# ## Where the files are
+#
+# The next two cells go to the folder of the homework, on Colab in your Drive, and say which files are missing there.
+
+# %% include="reference.notebooks.modules.notebook_tools:open_folder"
+
+# %%
+# On Colab your work lies in this folder of your Drive: put all files of the homework there.
+open_folder("cs182/hw9", needed=["self_check.py", "notebook_tools.py", "public_vectors.pt"])
+
 # %%
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -203,9 +216,10 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import torchvision
 from torch.utils.data import DataLoader
+from notebook_tools import Checkpoint, choose_device, report_accuracy
 from torchvision import transforms
 
-torch_device = "cuda" if torch.cuda.is_available() else "cpu"
+torch_device = choose_device()
 data_path = "./data"
 model_path = "mae_pretrained.pt"
 batch_size = 128
@@ -227,7 +241,7 @@ test_batches = DataLoader(test_set, batch_size=batch_size, num_workers=2)
 # The training loops are given. The loss of the autoencoder counts masked patches only: what the encoder has seen is no
 # achievement to repeat.
 
-# %% tags=["training"] include="reference.vision.training:Batches,TrainingSettings,VIT_SETTINGS,PRETRAINING_SETTINGS,make_optimizer,print_epoch,train_classifier,accuracy"
+# %% tags=["training"] include="reference.vision.training:Batches,TrainingSettings,VIT_SETTINGS,PRETRAINING_SETTINGS,make_optimizer,print_epoch,run_epochs,train_classifier,accuracy"
 
 # %% tags=["training"] include="reference.vision.training:reconstruction_loss,random_permutations,pretrain"
 
@@ -237,9 +251,12 @@ test_batches = DataLoader(test_set, batch_size=batch_size, num_workers=2)
 # %% tags=["training"]
 vit = ClassificationViT(n_classes=10)
 vit_settings = TrainingSettings(learning_rate=1e-3, weight_decay=1e-9, epochs=vit_epochs)
-train_classifier(vit, train_batches, settings=vit_settings, device=torch_device, on_epoch=print_epoch)
+vit_kept = Checkpoint("vit.checkpoint")
+train_classifier(
+    vit, train_batches, settings=vit_settings, device=torch_device, on_epoch=print_epoch, checkpoint=vit_kept
+)
 output["vit_acc"] = accuracy(vit, test_batches, device=torch_device)
-print(f"vision transformer: test accuracy {output['vit_acc']:.3f}")
+report_accuracy("vit_acc", output["vit_acc"], trained=vit_epochs, homework=10)
 
 # %% [markdown]
 # ## Pretraining the masked autoencoder
@@ -250,7 +267,8 @@ print(f"vision transformer: test accuracy {output['vit_acc']:.3f}")
 # %% tags=["training"]
 mae = MaskedAutoEncoder(Transformer(256, n_layers=4), Transformer(128, n_layers=2))
 mae_settings = TrainingSettings(learning_rate=1e-4, weight_decay=0.05, epochs=mae_epochs)
-pretrain(mae, train_batches, settings=mae_settings, device=torch_device, on_epoch=print_epoch)
+mae_kept = Checkpoint("mae.checkpoint")
+pretrain(mae, train_batches, settings=mae_settings, device=torch_device, on_epoch=print_epoch, checkpoint=mae_kept)
 torch.save(mae.state_dict(), model_path)
 
 # %% [markdown]
@@ -291,9 +309,12 @@ def pretrained_autoencoder():
 
 linear = ClassificationMAE(n_classes=10, mae=pretrained_autoencoder(), detach=True)
 linear_settings = TrainingSettings(learning_rate=1e-4, weight_decay=1e-9, epochs=linear_epochs)
-train_classifier(linear, train_batches, settings=linear_settings, device=torch_device, on_epoch=print_epoch)
+linear_kept = Checkpoint("linear.checkpoint")
+train_classifier(
+    linear, train_batches, settings=linear_settings, device=torch_device, on_epoch=print_epoch, checkpoint=linear_kept
+)
 output["mae_linear_acc"] = accuracy(linear, test_batches, device=torch_device)
-print(f"linear probe: test accuracy {output['mae_linear_acc']:.3f}")
+report_accuracy("mae_linear_acc", output["mae_linear_acc"], trained=linear_epochs, homework=20)
 
 # %% [markdown]
 # ## Fine-tuning
@@ -303,26 +324,26 @@ print(f"linear probe: test accuracy {output['mae_linear_acc']:.3f}")
 # %% tags=["training"]
 tuned = ClassificationMAE(n_classes=10, mae=pretrained_autoencoder(), detach=False)
 finetune_settings = TrainingSettings(learning_rate=1e-4, weight_decay=1e-9, epochs=finetune_epochs)
-train_classifier(tuned, train_batches, settings=finetune_settings, device=torch_device, on_epoch=print_epoch)
+tuned_kept = Checkpoint("finetune.checkpoint")
+train_classifier(
+    tuned, train_batches, settings=finetune_settings, device=torch_device, on_epoch=print_epoch, checkpoint=tuned_kept
+)
 output["mae_finetune_acc"] = accuracy(tuned, test_batches, device=torch_device)
-print(f"fine-tuned: test accuracy {output['mae_finetune_acc']:.3f}")
+report_accuracy("mae_finetune_acc", output["mae_finetune_acc"], trained=finetune_epochs, homework=20)
 
 # %% [markdown]
 # # Hand in
 #
-# Save the notebook first, then run the next cells. They write `autograder.pt` with your results and pack it into
-# `hw4_submission.zip` together with the notebooks and modules of this folder and the pretrained model. On Colab the
-# notebook itself lies in your Drive or can be downloaded (File → Download): put it into the zip if it is named as
-# missing. The meta-learning notebooks and modules belong into the same zip: work in one folder, or put them in by hand.
+# Save the notebook first, then run the next cell. It writes `autograder.pt` with your results and packs it into
+# `hw4_submission.zip` together with the notebooks and modules of this folder and the pretrained model. On Colab it fetches
+# this notebook as you see it. The meta-learning notebooks and modules belong in the same zip: work in one folder.
 
 # %%
-import zipfile
 from pathlib import Path
 
-# %% include="homework.release.handin:EXPECTED_NOTEBOOKS,EXPECTED_MODULES,EXPECTED_RESULTS,pack_submission"
+from notebook_tools import pack_submission
 
-# %%
 torch.save({"output": output}, "autograder.pt")
 for key in missing_results():
     print(f"Missing in autograder.pt: {key}. Run the cell that computes it.")
-pack_submission(Path("."))
+pack_submission(Path("."), notebook="MAE_student.ipynb")

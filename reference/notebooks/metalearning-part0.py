@@ -13,6 +13,17 @@
 # The feature weights $c_0, c_1$ multiply the features, the coefficients $\beta_0, \beta_1$ are learned from the training
 # data: $\hat y = \beta_0 c_0 \phi_t(x) + \beta_1 c_1 \phi_a(x)$.
 
+# %% [markdown]
+# ## Where the files are
+#
+# The next two cells go to the folder of the homework, on Colab in your Drive, and say which files are missing there.
+
+# %% include="reference.notebooks.modules.notebook_tools:open_folder"
+
+# %%
+# On Colab your work lies in this folder of your Drive: put all files of the homework there.
+open_folder("cs182/hw9", needed=["self_check.py"])
+
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
@@ -227,13 +238,15 @@ print(f"final coefficients {betas[-1].round(4)}; 1 / norm of the initialisation 
 
 # %% [markdown]
 # BEGIN SOLUTION
-# **Answer (d).** From $c^{(0)} = (0.6, 0.9)$ with norm $1.0817$, a step size of $0.01$ and 100,000 iterations the weights
-# go to $c = (1.0838, 0.0131)$. Every step is orthogonal to $c$ (part c), so an infinitely small step would keep
-# $\|c\|$, and $c$ would slide along the dotted circle until $c_1 = 0$, where the gradient vanishes: to
-# $(\|c^{(0)}\|, 0)$. A step of finite size goes along the tangent and adds its squared length to $\|c\|^2$; that is the
-# difference between 1.0817 and the final norm of 1.0839, and it shrinks with the step size. Near the end
-# $\dot c_1 \approx -4c_1^3/\|c\|^4$, so $c_1$ falls like one over the square root of the number of iterations.
+# **Answer (d).** From $c^{(0)} = (0.6, 0.9)$ with norm ${{d.start_norm:.4f}}$, a step size of $0.01$ and 100,000
+# iterations the weights go to $c = ({{d.end_0:.4f}}, {{d.end_1:.4f}})$. Every step is orthogonal to $c$ (part c), so an
+# infinitely small step would keep $\|c\|$, and $c$ would slide along the dotted circle until $c_1 = 0$, where the gradient
+# vanishes: to $(\|c^{(0)}\|, 0)$. A step of finite size goes along the tangent and adds its squared length to $\|c\|^2$;
+# that is the difference between {{d.start_norm:.4f}} and the final norm of {{d.end_norm:.4f}}, and it shrinks with the step
+# size. Near the end $\dot c_1 \approx -4c_1^3/\|c\|^4$, so $c_1$ falls like one over the square root of the number of
+# iterations.
 #
-# By (b), $\beta = c/\|c\|^2$, so $\beta \to (1/\|c^{(0)}\|, 0) = (0.9245, 0)$; here it has come to $(0.9225, 0.0112)$. The
-# product $\beta_0 c_0$ goes to 1: the true feature is used as it is and the alias not at all.
+# By (b), $\beta = c/\|c\|^2$, so $\beta \to (1/\|c^{(0)}\|, 0) = ({{d.limit_of_beta:.4f}}, 0)$; here it has come to
+# $({{d.beta_0:.4f}}, {{d.beta_1:.4f}})$. The product $\beta_0 c_0$ goes to 1: the true feature is used as it is and the
+# alias not at all.
 # END SOLUTION

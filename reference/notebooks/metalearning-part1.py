@@ -14,9 +14,21 @@
 # you will adapt it. Each of the three runs takes a minute or two without a GPU. For a quick look lower
 # `num_iterations` and `num_tasks_test`; your answers should come from the numbers as given.
 
+# %% [markdown]
+# ## Where the files are
+#
+# The next two cells go to the folder of the homework, on Colab in your Drive, and say which files are missing there.
+
+# %% include="reference.notebooks.modules.notebook_tools:open_folder"
+
+# %%
+# On Colab your work lies in this folder of your Drive: put all files of the homework there.
+open_folder("cs182/hw9", needed=["utils.py", "utils_reg.py", "utils_visualization.py"])
+
 # %%
 import numpy as np
 from utils_reg import meta_learning_reg_closed_form, meta_learning_reg_sgd
+from utils_visualization import visualize_weight_history
 
 # %%
 num_iterations = 100  # of the outer loop; 10 for a quick look
@@ -82,15 +94,20 @@ print_weights(feature_weights)
 #
 # | `n_train_post` | 20 | 29 | 32 | 35 | 74 | 158 | 277 | 588 |
 # |---|---|---|---|---|---|---|---|---|
-# | all weights 1 | 0.95 | 0.93 | 0.92 | 0.92 | 0.88 | 0.70 | 0.006 | 0.009 |
-# | meta-learned | 0.33 | 0.25 | 0.0043 | 0.23 | 0.079 | 0.016 | 0.007 | 0.009 |
-# | oracle | 0.0036 | 0.0018 | 0.0023 | 0.0014 | 0.0009 | 0.0004 | 0.0002 | 0.0001 |
+# | all weights 1 | {{e.ones.20,29,32,35,74,158,277,588}} |
+# | meta-learned | {{e.learned.20,29,32,35,74,158,277,588}} |
+# | oracle | {{e.oracle.20,29,32,35,74,158,277,588}} |
+# | meta-learned, without noise | {{e_without_noise.learned.20,29,32,35,74,158:.2g}} | 0 | 0 |
 #
-# With all weights 1 little is learned from up to 230 points: the error is still 0.67 there, where predicting zero costs
-# 1.0. The meta-learned weights are several times better. From 277 points on both are equally good: on so fine a grid no
-# frequency up to 250 looks like one of the true ones (3, 4 and 5), and what is left is noise.
+# With all weights 1 little is learned from up to 230 points: the error is still {{e.ones.230}} there, where predicting
+# zero costs {{e.zero:.2f}}. The meta-learned weights are several times better.
 #
-# The oracle is better everywhere. It has 6 coefficients to fit the noise with, the others have 501.
+# The oracle is better everywhere, for two reasons. Up to 230 points it is aliasing: waves that look like the true ones on
+# the grid take a share of the signal, with learned weights too. The last row shows it: the same run without any noise
+# errs by nearly as much, while the oracle, which has no aliases, then is exact. From 277 points on no frequency up to 250
+# looks like one of the true ones (3, 4 and 5) on the grid. Without noise both sets of weights are exact there; with noise
+# what is left is noise, which the oracle fits with 6 coefficients and the others with 501. All weights 1 and learned
+# weights are then about equally good: there is nothing left to gain.
 #
 # At 32 points a test task is learned on the very grid that the inner loop used. On this grid each true feature has the
 # same aliases as during meta-learning, and these have been weighed down. With 29 or 35 points other features are the
@@ -98,20 +115,40 @@ print_weights(feature_weights)
 # END SOLUTION
 
 # %% [markdown]
+# The next figure shows the last run's weights over the iterations: each true feature, the features that look like one of
+# them on the grid of `n_train_inner` points (their aliases), and all others with a band from the 10th to the 90th
+# percentile.
+
+
+# %%
+def features_by_kind():
+    """Return the indices of the features that are aliases of a true one on the inner grid, and of all others."""
+    d, n, k_idx = params_dict["d"], params_dict["n_train_inner"], params_dict["k_idx"]
+    frequencies = (np.arange(d) + 1) // 2
+    folded = np.minimum(frequencies % n, -frequencies % n)  # what a frequency looks like on n grid points
+    is_alias = np.isin(folded, folded[k_idx])
+    is_alias[k_idx] = False
+    return {"aliases": np.flatnonzero(is_alias), "others": np.setdiff1d(np.flatnonzero(~is_alias), k_idx)}
+
+
+visualize_weight_history(params_dict["k_idx"], features_by_kind())
+
+# %% [markdown]
 # **Question (e) 2.** By looking at how the feature weights evolve as we perform meta-learning, can you justify the
 # improvement in performance? In particular, can you explain why some feature weights are being sent towards zero?
 
 # %% [markdown]
 # BEGIN SOLUTION
-# **Answer (e) 2.** The weights of the six true features grow from 1 to between 3.86 and 3.89, the weights of their
-# aliases on the 32-point grid fall to 0.21 (median), all others stay at 1.00.
+# **Answer (e) 2.** The figure shows three kinds of features. The weights of the six true ones grow from 1 to between
+# {{e.true.smallest:.2f}} and {{e.true.largest:.2f}}, the weights of their aliases on the 32-point grid fall to
+# {{e.aliases:.2f}} (median), all others stay at {{e.rest:.2f}}.
 #
 # On 32 grid points frequencies $r$ and $s$ look the same when $r \equiv \pm s \pmod{32}$. A true feature and its 14
 # aliases among 501 features therefore are part (d) with 15 features in place of 2. The smallest solution gives a
 # feature a share of the signal that is proportional to its squared weight; whatever an alias gets is wrong on the
 # uniform points of the outer loop. The gradient takes weight from aliases and gives it to the true feature. It is
-# orthogonal to the weights of the group, whose norm stays near $\sqrt{15} = 3.87$: nearly all of it has gone to the
-# true feature. Features in other groups never meet any signal, so their gradient is noise around zero.
+# orthogonal to the weights of the group, whose norm stays near $\sqrt{15} = {{e.group_norm:.2f}}$: nearly all of it has
+# gone to the true feature. Features in other groups never meet any signal, so their gradient is noise around zero.
 # END SOLUTION
 
 # %% [markdown]
@@ -141,19 +178,20 @@ print_weights(feature_weights)
 #
 # | `n_train_post` | 20 | 29 | 32 | 35 | 74 | 158 |
 # |---|---|---|---|---|---|---|
-# | all weights 1 | 0.95 | 0.93 | 0.92 | 0.92 | 0.88 | 0.70 |
-# | closed form, from (e) | 0.33 | 0.25 | 0.0043 | 0.23 | 0.079 | 0.016 |
-# | 5 steps | 0.19 | 0.13 | 0.0058 | 0.12 | 0.035 | 0.008 |
-# | 1 step | 0.11 | 0.061 | 0.042 | 0.050 | 0.015 | 0.005 |
+# | all weights 1 | {{e.ones.20,29,32,35,74,158}} |
+# | closed form, from (e) | {{e.learned.20,29,32,35,74,158}} |
+# | 5 steps | {{f5.learned.20,29,32,35,74,158}} |
+# | 1 step | {{f1.learned.20,29,32,35,74,158}} |
 #
 # Five steps help, and away from the spike more than the closed form does. Gradient descent stops short of the solution,
-# and larger weights of the true features bring it nearer: they grow to 5.1, not only to 3.9. The aliases on the grid still
-# fall, to 0.33.
+# and larger weights of the true features bring it nearer: they grow to between {{f5.true.smallest:.2f}} and
+# {{f5.true.largest:.2f}}, beyond those of (e). The aliases on the grid still fall, to {{f5.aliases:.2f}}.
 #
 # One step works, too. Now the true weights have to grow until one step of 0.01 lands on the solution: the derivative of
 # the squared error in the direction of a feature of weight $w$ is $2w^2$ times what is missing, and $0.01 \cdot 2w^2 = 1$
-# at $w = 7.07$. They end at 7.0. Once a step leads there, aliases of weight 1 get only a fiftieth of the signal; there is
-# little left to gain from shrinking them, and they stay at 0.93. Hence the spike at 32 is much shallower, and the rest of
+# at $w = {{f1.landing:.2f}}$. They end between {{f1.true.smallest:.2f}} and {{f1.true.largest:.2f}}. Once a step leads
+# there, an alias of weight 1 gets only {{f1.alias_share:.3f}} times what its true feature gets; there is little left to
+# gain from shrinking aliases, and they stay at {{f1.aliases:.2f}}. Hence the spike at 32 is much shallower, and the rest of
 # the curve is the best of the three. These weights suit this step size: what was learned is as much the length of the
 # step as which features are true.
 # END SOLUTION

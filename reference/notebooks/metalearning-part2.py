@@ -12,11 +12,24 @@
 # `utils.py`, `utils_reg.py`, `utils_visualization.py` and `self_check.py` have to lie there, too. A run takes one to three minutes
 # without a GPU; for a quick look lower `num_iterations` and `num_tasks_test`.
 
+# %% [markdown]
+# ## Where the files are
+#
+# The next two cells go to the folder of the homework, on Colab in your Drive, and say which files are missing there.
+
+# %% include="reference.notebooks.modules.notebook_tools:open_folder"
+
+# %%
+# On Colab your work lies in this folder of your Drive: put all files of the homework there.
+needed = ["notebook_tools.py", "self_check.py", "utils.py", "utils_reg.py", "utils_visualization.py"]
+open_folder("cs182/hw9", needed)
+
 # %%
 import importlib
 
 import numpy as np
 import torch
+from utils_visualization import visualize_weight_history
 
 # %%
 num_iterations = 100  # of the outer loop; 10 for a quick look
@@ -86,19 +99,22 @@ print_weights(feature_weights)
 #
 # | `n_train_post` | 20 | 32 | 74 | 108 | 158 | 1503 |
 # |---|---|---|---|---|---|---|
-# | all weights 1 | 0.97 | 0.95 | 0.87 | 0.82 | 0.67 | 0.016 |
-# | meta-learned | 0.43 | 0.35 | 0.23 | 0.19 | 0.15 | 0.016 |
-# | oracle | 0.46 | 0.35 | 0.30 | 0.29 | 0.29 | 0.28 |
+# | all weights 1 | {{g.ones.20,32,74,108,158,1503}} |
+# | meta-learned | {{g.learned.20,32,74,108,158,1503}} |
+# | oracle | {{g.oracle.20,32,74,108,158,1503}} |
 #
-# Meta-learning helps: the weights of the true features grow to between 5.5 and 5.8, the median of the others sinks to
-# 0.83. But the squared error asks for the wrong thing. It punishes a prediction of 3 for the label 1 as much as one of
-# $-1$, though only the latter is on the wrong side. The label $\operatorname{sign}(f(x))$ jumps where $f$ crosses zero; no
-# sum of six waves does, so the oracle stays at 0.28 however many points it gets. The meta-learned weights keep all
-# 501 waves and can use the overtones of the jumps; that is why they are better than the oracle from 35 points on.
+# Meta-learning helps: the weights of the true features grow to between {{g.true.smallest:.2f}} and
+# {{g.true.largest:.2f}}, the median of the others sinks to {{g.others.median:.2f}}. But the squared error asks for the
+# wrong thing. It punishes a prediction of 3 for the label 1 as much as one of $-1$, though only the latter is on the wrong
+# side. The label $\operatorname{sign}(f(x))$ jumps where $f$ crosses zero; no sum of six waves does, so the oracle stays at
+# {{g.oracle.1503}} however many points it gets. The meta-learned weights keep all 501 waves and can follow the jumps: of
+# the numbers of points that were tried they are better than the oracle at each one from {{g.better_from}} to
+# {{g.better_to}}, and at {{g.better_after}}.
 #
-# From about 230 random points on least squares on 501 features is so ill-conditioned that single errors become huge,
-# of the order of $10^{16}$ at 588 points, with any weights. As a classifier, by the sign of its predictions, it is not bad at all: with the learned
-# weights 9 % of the labels are wrong at 32 points and 4 % at 108, with all weights 1 46 % and 41 %.
+# At {{g.huge}} points least squares on 501 features is ill-conditioned, with any weights: single errors become huge, in this run up to the order of $10^{ {{g.worst_exponent}} }$. As a classifier, by the sign of its
+# predictions, it is not bad at all: with the learned weights {{g.wrong_learned.32:percent}} of the labels are wrong at 32
+# points and {{g.wrong_learned.108:percent}} at 108, with all weights 1 {{g.wrong_ones.32:percent}} and
+# {{g.wrong_ones.108:percent}}.
 # END SOLUTION
 
 # %% [markdown]
@@ -184,14 +200,36 @@ print_weights(feature_weights)
 #
 # | `n_train_post` | 20 | 32 | 74 | 108 | 277 | 588 |
 # |---|---|---|---|---|---|---|
-# | all weights 1 | 0.50 | 0.46 | 0.43 | 0.41 | 0.25 | 0.11 |
-# | meta-learned | 0.12 | 0.10 | 0.045 | 0.038 | 0.021 | 0.011 |
-# | oracle | 0.086 | 0.078 | 0.032 | 0.026 | 0.013 | 0.007 |
+# | all weights 1 | {{h.ones.20,32,74,108,277,588}} |
+# | meta-learned | {{h.learned.20,32,74,108,277,588}} |
+# | oracle | {{h.oracle.20,32,74,108,277,588}} |
 #
-# With all weights 1 and few points the labels are guessed: a guess that ignores $x$ is wrong for 0.50 of them. The
-# meta-learned weights leave a quarter to a twelfth of the errors. The oracle is better still, by a factor of 1.3 to 1.6; it
-# has six coefficients to find instead of 501. With ten test tasks these means carry an uncertainty of about a tenth.
+# With all weights 1 and few points the labels are guessed: a guess that ignores $x$ is wrong for {{h.zero:.2f}} of them.
+# The meta-learned weights leave a quarter of the errors at 20 points and about a tenth from 74 to 588. The oracle is
+# better still; it has six coefficients to find instead of 501. With much more data than features, at 1503 points, the
+# order is turned round ({{h.learned.1503:.4f}} against {{h.oracle.1503:.4f}}).
+#
+# Ten test tasks leave a large uncertainty, and seed 7 draws hard ones: at 32 points five other seeds gave
+# {{h.learned_elsewhere.mean:.3f}} on average ({{h.learned_elsewhere.smallest:.3f}} to {{h.learned_elsewhere.largest:.3f}})
+# with learned weights and {{h.oracle_elsewhere.mean:.3f}} ({{h.oracle_elsewhere.smallest:.3f}} to
+# {{h.oracle_elsewhere.largest:.3f}}) for the oracle, where this run shows {{h.learned.32:.3f}} and {{h.oracle.32:.3f}}.
 # END SOLUTION
+
+# %% [markdown]
+# The next figure shows the last run's weights over the iterations: each true feature, the features of neighbouring
+# frequencies that may rise with them, and all others with a band from the 10th to the 90th percentile.
+
+
+# %%
+def features_by_kind():
+    """Return the indices of the features whose frequency is at most thrice the highest true one, and of all others."""
+    d, k_idx = params_dict["d"], params_dict["k_idx"]
+    frequencies = (np.arange(d) + 1) // 2
+    low = np.setdiff1d(np.flatnonzero(frequencies <= 3 * frequencies[k_idx].max()), k_idx)
+    return {"low frequencies": low, "others": np.setdiff1d(np.arange(d), [*low, *k_idx])}
+
+
+visualize_weight_history(params_dict["k_idx"], features_by_kind())
 
 # %% [markdown]
 # **Question (h) 2.** By looking at how the feature weights evolve as we perform meta-learning, can you justify the
@@ -199,28 +237,50 @@ print_weights(feature_weights)
 
 # %% [markdown]
 # BEGIN SOLUTION
-# **Answer (h) 2.** The weights of the true features grow from 1 to between 4.7 and 5.05: a regularised fit prefers
-# features that need small coefficients, so these are used first. All others together sink a little, their median to
-# 0.91. The training points are drawn anew for every task, so no feature is an alias of a true one every time, as on the
-# grid of (e); every feature agrees with it by chance on some of the points, takes a share of the signal there, and
-# errs elsewhere. The gradient pushes each of them down, but shares the push among some 500, and none gets to zero in 100
-# iterations. A few low frequencies rise instead, to as much as 1.6: labels have overtones that the values did not have.
+# **Answer (h) 2.** The figure shows the weights of the true features growing from 1 to between
+# {{h.true.smallest:.2f}} and {{h.true.largest:.2f}}: a regularised fit prefers features that need small coefficients, so
+# these are used first. Nearly all others sink a little together: {{h.others_below_one:percent}} of them end below 1, their
+# median at {{h.others.median:.2f}}, the smallest at {{h.others.smallest:.2f}}. The training points are drawn anew for
+# every task, so no feature is an alias of a true one every time, as on the grid of (e); every feature agrees with it by
+# chance on some of the points, takes a share of the signal there, and errs elsewhere. The gradient pushes each of them
+# down, but shares the push among some 500, and none gets to zero in 100 iterations.
+#
+# Some low frequencies rise instead, most of all {{h.rising}}, single features to {{h.largest_other:.2f}}. They are the
+# combination tones of the sign, an odd function: from frequencies $r$, $s$ and $t$ it makes $r \pm s \pm t$, and
+# $3 + 4 - 5 = 2$, $4 + 5 - 3 = 6$ and $3 + 4 + 5 = 12$. Over many tasks the labels have
+# {{h.spectrum.2:.3f}}, {{h.spectrum.6:.3f}} and {{h.spectrum.12:.3f}} of their power there, which is signal that these
+# features really help to predict. The overtone $3r$ of a single wave matters less: {{h.spectrum.9:.3f}} at frequency 9,
+# {{h.spectrum.15:.3f}} at 15, and these weights hardly rise.
 #
 # The logistic loss has no reason to keep the norm of the weights: larger true weights make larger margins in five inner
 # steps, and a correct label costs less the larger its margin is.
 # END SOLUTION
 
 # %% [markdown]
+# # Homework process and study group
+#
+# Question 3 of the handout. Everybody answers it, in this cell or on paper, and it is never graded.
+#
+# - (a) What sources (if any) did you use as you worked through the homework?
+#
+#   **Sources:**
+# - (b) If you worked with someone on this homework, who did you work with? List names and student IDs. (In case of a
+#   homework party, you can also just describe the group.)
+#
+#   **Collaborators:**
+# - (c) Roughly how many total hours did you work on this homework? You need the number again for the self-grade form.
+#
+#   **Hours:**
+
+# %% [markdown]
 # # Hand in
 #
-# Save all notebooks first, then run the next cell. It packs what lies beside this notebook into `hw4_submission.zip`:
+# Save all notebooks first, then run the next cell. It packs what lies in this folder into `hw4_submission.zip`:
 # notebooks, modules, and from the vision notebook `autograder.pt` and `mae_pretrained.pt`.
 
 # %%
-import zipfile
 from pathlib import Path
 
-# %% include="homework.release.handin:EXPECTED_NOTEBOOKS,EXPECTED_MODULES,EXPECTED_RESULTS,pack_submission"
+from notebook_tools import pack_submission
 
-# %%
-pack_submission(Path("."))
+pack_submission(Path("."), notebook="metalearning-part2.ipynb")

@@ -141,11 +141,6 @@ def _chunks(file: Any, limit: int) -> Iterator[bytes]:
         yield chunk
 
 
-def is_there(folder: Path) -> bool:
-    """Return whether the data set was unpacked to a folder."""
-    return _unpacked(folder) is not None
-
-
 def read(folder: Path, *, train: bool) -> tuple[Images, Labels]:
     """
     Return the images and labels of one half of the data set.

@@ -1,4 +1,4 @@
-"""Small real images that need no network: handwritten digits with labels, and tiles of photographs."""
+"""Small real images that need no network: handwritten digits with labels, and crops of photographs."""
 
 from __future__ import annotations
 
@@ -57,19 +57,6 @@ def _data_set(name: str) -> Path:
     return Path(library.origin).parent / "datasets" / name
 
 
-@functools.cache
-def photograph_tiles(*, side: int = 32) -> dict[str, torch.Tensor]:
-    """
-    Return tiles of the two photographs in raster order.
-
-    Neighbouring tiles resemble each other: split into training and test by photograph, not by tile.
-
-    Returns:
-        For each photograph tiles (260, 3, side, side) float32 in [0, 1] (at the side of 32 pixels).
-    """
-    return {name: _tiles(image, side) for name, image in photographs().items()}
-
-
 def photograph_crops(count: int, *, generator: torch.Generator, side: int = 32) -> torch.Tensor:
     """
     Draw square crops of the photographs, of any size from 4 × side up, made smaller by averaging.
@@ -112,10 +99,3 @@ def normalised_crops(count: int, *, generator: torch.Generator) -> torch.Tensor:
 
 def _draw(end: int, generator: torch.Generator) -> int:
     return int(torch.randint(end, (), generator=generator))
-
-
-def _tiles(image: torch.Tensor, side: int) -> torch.Tensor:
-    rows, columns = image.shape[1] // side, image.shape[2] // side
-    cut = image[:, : rows * side, : columns * side]
-    tiles = cut.reshape(3, rows, side, columns, side).permute(1, 3, 0, 2, 4)
-    return tiles.reshape(rows * columns, 3, side, side).contiguous()

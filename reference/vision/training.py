@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from reference.vision.autoencoder import MaskedAutoEncoder
+from reference.vision.checkpoint import Checkpoint
 from reference.vision.patches import patchify
 
-# Anything that can be walked once per epoch and gives (images, labels): a DataLoader, a list, TensorBatches.
+# Anything that can be walked once per epoch and gives (images, labels): a DataLoader, a list.
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -36,32 +37,6 @@ LINEAR_PROBE_SETTINGS = TrainingSettings(learning_rate=1e-4, weight_decay=1e-9, 
 FINE_TUNING_SETTINGS = TrainingSettings(learning_rate=1e-4, weight_decay=1e-9, epochs=20)
 
 
-@dataclass(frozen=True)
-class TensorBatches:
-    """
-    Images and labels held in memory, walked in batches; a generator draws a new order for each walk.
-
-    Args:
-        images: (M, C, H, W).
-        labels: (M,) int64.
-        batch_size: images in a batch; the last one may be smaller.
-        generator: a CPU generator that shuffles, or None for the order as given.
-    """
-
-    images: torch.Tensor
-    labels: torch.Tensor
-    batch_size: int = 128
-    generator: torch.Generator | None = None
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield (images, labels) until every image was seen once."""
-        order = torch.arange(len(self.images))
-        if self.generator is not None:
-            order = torch.randperm(len(self.images), generator=self.generator)
-        for ids in torch.split(order, self.batch_size):
-            yield self.images[ids.to(self.images.device)], self.labels[ids.to(self.labels.device)]
-
-
 def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
     """Return AdamW over the parameters of a model."""
     return torch.optim.AdamW(
@@ -72,6 +47,51 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.
     )
 
 
+def run_epochs(
+    model: nn.Module,
+    batches: Batches,
+    loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    *,
+    settings: TrainingSettings,
+    device: torch.device | str = "cpu",
+    on_epoch: Callable[[int, float], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> list[float]:
+    """
+    Train with AdamW: the loop that classifiers and the autoencoder share.
+
+    Args:
+        model: it is moved to the device and changed.
+        batches: (images, labels), walked once per epoch.
+        loss_of: images, labels -> the loss to descend; both are on the device.
+        settings: the optimiser's settings and the number of epochs.
+        device: where to train.
+        on_epoch: called after each epoch with its number, from 1, and its mean loss.
+        checkpoint: keeps each epoch's result; epochs that it holds are not trained again.
+
+    Returns:
+        The mean training loss of each epoch.
+    """
+    model.to(device).train()
+    optimizer = make_optimizer(model, settings)
+    recipe = f"step {settings.learning_rate}, decay {settings.weight_decay}, betas {settings.betas}"
+    history = checkpoint.resume(model, optimizer, loss_of, recipe) if checkpoint is not None else []
+    for epoch in range(len(history) + 1, settings.epochs + 1):
+        losses = []
+        for images, labels in batches:
+            loss = loss_of(images.to(device), labels.to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        history.append(torch.stack(losses).mean().item())
+        if on_epoch is not None:
+            on_epoch(epoch, history[-1])
+        if checkpoint is not None:
+            checkpoint.save(model, optimizer, loss_of, recipe, history, (images, labels))
+    return history
+
+
 def train_classifier(
     model: nn.Module,
     batches: Batches,
@@ -79,6 +99,7 @@ def train_classifier(
     settings: TrainingSettings = VIT_SETTINGS,
     device: torch.device | str = "cpu",
     on_epoch: Callable[[int, float], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[float]:
     """
     Train a classifier with cross-entropy: a ViT, a linear probe or a fine-tuned autoencoder.
@@ -91,25 +112,18 @@ def train_classifier(
         settings: the optimiser's settings and the number of epochs.
         device: where to train.
         on_epoch: called after each epoch with its number, from 1, and its mean loss.
+        checkpoint: as for `run_epochs`.
 
     Returns:
         The mean training loss of each epoch.
     """
-    model.to(device).train()
-    optimizer = make_optimizer(model, settings)
-    history = []
-    for epoch in range(1, settings.epochs + 1):
-        losses = []
-        for images, labels in batches:
-            loss = nn.functional.cross_entropy(model(images.to(device)), labels.to(device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        history.append(torch.stack(losses).mean().item())
-        if on_epoch is not None:
-            on_epoch(epoch, history[-1])
-    return history
+
+    def loss_of(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(model(images), labels)
+
+    return run_epochs(
+        model, batches, loss_of, settings=settings, device=device, on_epoch=on_epoch, checkpoint=checkpoint
+    )
 
 
 @torch.no_grad()
@@ -158,6 +172,7 @@ def pretrain(
     device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[float]:
     """
     Train a masked autoencoder to reconstruct masked patches.
@@ -169,26 +184,16 @@ def pretrain(
         device: where to train.
         generator: draws the masks; None draws them from torch's global generator.
         on_epoch: called after each epoch with its number, from 1, and its mean loss.
+        checkpoint: as for `run_epochs`.
 
     Returns:
         The mean training loss of each epoch.
     """
-    mae.to(device).train()
-    optimizer = make_optimizer(mae, settings)
-    history = []
-    for epoch in range(1, settings.epochs + 1):
-        losses = []
-        for batch, _ in batches:
-            images = batch.to(device)
-            ids_shuffle = random_permutations(len(images), mae.num_patches**2, generator=generator)
-            embeddings, mask, ids_restore = mae.forward_encoder(images, ids_shuffle.to(device))
-            predicted = mae.forward_decoder(embeddings, ids_restore)
-            loss = reconstruction_loss(predicted, patchify(images, mae.patch_size), mask)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        history.append(torch.stack(losses).mean().item())
-        if on_epoch is not None:
-            on_epoch(epoch, history[-1])
-    return history
+
+    def loss_of(images: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        ids_shuffle = random_permutations(len(images), mae.num_patches**2, generator=generator)
+        embeddings, mask, ids_restore = mae.forward_encoder(images, ids_shuffle.to(images.device))
+        predicted = mae.forward_decoder(embeddings, ids_restore)
+        return reconstruction_loss(predicted, patchify(images, mae.patch_size), mask)
+
+    return run_epochs(mae, batches, loss_of, settings=settings, device=device, on_epoch=on_epoch, checkpoint=checkpoint)

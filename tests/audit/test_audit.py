@@ -17,9 +17,10 @@ from grader.audit.findings import CHANGED, LOOK, findings_of
 from grader.audit.record import CellRecord, NotebookRecord
 from grader.audit.report import SCHEMA, as_json, as_markdown, write_audit
 from grader.audit.run import Audit, Settings, audit_submission
-from grader.release.notebooks import notebook_bytes, solved_notebook
+from grader.release.notebooks import notebook_bytes
 from grader.sandbox import landlock
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_notebook
 from homework.release.submissions import write_solved_submission
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +70,40 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 print("uid", os.getuid())
+"""
+
+# Says where a socket can be made: what runs before the filter stands could speak to a service of the machine.
+EAGER = """
+import socket, pathlib
+try:
+    socket.socket(socket.AF_UNIX).close()
+    pathlib.Path({evidence!r}).write_text(__file__)
+except OSError:
+    pass
+"""
+BESIDE = ("google.py", "torchvision.py", "sitecustomize.py", "usercustomize.py", "ipython_config.py", "ipykernel.py")
+# Writes the same into every place that a kernel started later might read, goes on doing so, and ends this kernel.
+PLANT = """
+import os, pathlib, site, time
+code = pathlib.Path("google.py").read_text()
+user = pathlib.Path(site.getusersitepackages())
+def plant():
+    kernels = [*pathlib.Path("..").glob("kernel-*"), pathlib.Path(os.environ["HOME"]), pathlib.Path("..")]
+    profiles = [os.environ["IPYTHONDIR"], *[f"{place}/{name}" for place in kernels for name in ("ipython", ".ipython")]]
+    names = ("ipython_config.py", "ipython_kernel_config.py", "startup/00.py")
+    places = [pathlib.Path(profile, "profile_default", name) for profile in profiles for name in names]
+    places += [user / "usercustomize.py", user / "sitecustomize.py", pathlib.Path("..", "google.py")]
+    places += [place / ".jupyter" / "jupyter_config.py" for place in kernels]
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(code)
+plant()
+if os.fork():
+    os._exit(3)
+os.setsid()
+while True:
+    plant()
+    time.sleep(0.01)
 """
 
 
@@ -163,6 +198,28 @@ def test_a_hostile_notebook_reaches_nothing(audit: Audit, attempt: str) -> None:
     number = list(ATTEMPTS).index(attempt) + 1
 
     assert cells_of(audit, "hostile.ipynb")[number].error_now == "PermissionError"
+
+
+def test_nothing_of_the_submission_runs_before_the_filter(tmp_path: Path) -> None:
+    """Modules beside the notebook, and what a cell left for a later kernel, are read when no socket can be made."""
+    write_notebook(
+        tmp_path / "early.ipynb",
+        [
+            ("import google.colab\nimport os\nprint(os.listdir('.'))", ""),
+            (PLANT, ""),
+            ("import os, sitecustomize, google\nprint(os.path.exists('evidence'), google.__name__)", ""),
+            ("import socket\nsocket.socket(socket.AF_UNIX)", ""),
+        ],
+    )
+    for name in BESIDE:
+        (tmp_path / name).write_text(EAGER.format(evidence="evidence"))
+
+    (record,) = audit_submission(tmp_path, Settings(cell_limit_s=10.0, budget_s=60.0)).notebooks
+
+    shown = printed_now(record)
+    assert "google.py" in shown[1]  # the files lie there
+    assert shown[3] == "False google\n"
+    assert record.cells[3].error_now == "PermissionError"
 
 
 def test_a_hostile_notebook_leaves_nothing(audit: Audit) -> None:

@@ -14,7 +14,7 @@ from grader.audit.compare import compare_outputs
 from grader.audit.findings import LOOK, NOTE, findings_of
 from grader.audit.record import MalformedAnswer, NotebookRecord, read_plan, read_progress, read_records
 from grader.audit.report import as_markdown
-from grader.audit.run import Audit, SavedValue, Settings, compare_key
+from grader.audit.run import Audit, SavedValue, Settings, _Auditor, _Told, compare_key
 from grader.checks.compare import Calibration
 from homework.homework import HOMEWORK
 
@@ -134,6 +134,93 @@ def test_a_missing_name_is_traced_to_the_cell_that_did_not_end() -> None:
     assert sentences(record, LOOK) == ["Cell 3 ends with NameError now; it showed no error when it was handed in."]
 
 
+HUGE = "x" * 1_000_001
+BLINDING = {
+    "overflow": stream("1e99999\n"),
+    "digits": stream("9" * 400_000),
+    "exponent": stream("1e" + "9" * 5000),
+    "huge": stream(HUGE),
+    "many lines": stream("\n".join("ab"[index % 2] * (index % 7) for index in range(3000))),
+    "no text": {"output_type": "stream", "name": 1, "text": {"a": 1}},
+    "error": {"output_type": "error", "ename": 10**11, "evalue": None},
+    "data": {"output_type": "display_data", "data": {"text/plain": 1e300, "": None}},
+}
+
+
+@pytest.mark.parametrize("output", BLINDING.values(), ids=list(BLINDING))
+@pytest.mark.parametrize("when", ["then", "now"])
+def test_no_output_ends_the_comparison_of_another_cell(output: dict[str, Any], when: str) -> None:
+    """Whatever one cell shows, in the file or now, the next one's numbers are compared."""
+    cells = [cell("print(0)", 1, *([output] if when == "then" else [])), cell("print(1)", 2, stream("accuracy 0.71\n"))]
+    record = compared(cells, {1: [output] if when == "now" else [], 2: [stream("accuracy 0.13\n")]})
+
+    assert "Cell 2 showed “accuracy 0.71” when it was handed in, and “accuracy 0.13” now." in sentences(record, LOOK)
+    assert record.cells[0].verdict in ("differs", "could not be compared", "nothing shown")
+
+
+def test_what_could_not_be_compared_is_to_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too much, too slow, unreadable or cut off: a sentence says which cell and why; the rest is compared."""
+    cells = [cell(f"print({number})", number, stream("1\n")) for number in range(1, 5)]
+    broken = wire.Message("compare", {}, {"outputs/3": np.frombuffer(b"[{", np.uint8)}).arrays
+    plain = {number: np.frombuffer(json.dumps([stream("1\n")]).encode(), np.uint8) for number in (2, 4)}
+    huge = np.frombuffer(json.dumps([stream(HUGE)]).encode(), np.uint8)
+    executions = [
+        {"number": number, "status": "TOO_MUCH_OUTPUT" if number == 4 else "OK", "seconds": 0.1}
+        for number in range(1, 5)
+    ]
+    arrays = {"outputs/1": huge, **broken, **{f"outputs/{number}": array for number, array in plain.items()}}
+    record = answer_for(json.dumps({"cells": cells, "nbformat": 4}).encode(), executions, arrays)
+
+    assert sentences(record, LOOK) == [
+        "What cell 1 shows could not be compared: it shows more than 1,000,000 characters.",
+        "What cell 3 shows could not be compared: what it shows now cannot be read.",
+        "What cell 4 shows could not be compared: it shows more now than can be kept.",
+    ]
+    monkeypatch.setattr("grader.audit.compare.NOTEBOOK_S", 0.0)
+    late = answer_for(json.dumps({"cells": cells, "nbformat": 4}).encode(), executions, arrays)
+    assert sum("the time for comparing was used up" in text for text in sentences(late, LOOK)) == 3
+
+
+def test_a_slow_comparison_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that would never end costs its own cell's seconds."""
+
+    def endless(*_: object) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr("grader.audit.compare.CELL_S", 0.05)
+    monkeypatch.setattr("grader.audit.compare.difference", endless)
+    record = compared([cell("print(1)", 1, stream("1\n"))], {1: [stream("2\n")]})
+
+    assert sentences(record, LOOK) == ["What cell 1 shows could not be compared: comparing it takes too long."]
+
+
+def test_outputs_beyond_what_is_kept_are_named_cell_by_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells after those that filled the room for outputs were run, and are said to be uncompared."""
+    monkeypatch.setattr("grader.audit.run._MAX_OUTPUTS_BYTES", 10)
+    told = _Told()
+    for number, size in ((1, 8), (2, 3), (1, 1), (3, 2)):
+        meta = {"number": number, "status": "OK", "seconds": 0.1}
+        told.hear(wire.Message("request", meta, {"outputs": np.zeros(size, np.uint8)}))
+
+    assert {number: told.cells[number].status for number in told.cells} == {1: "OK", 2: "TOO_MUCH_OUTPUT", 3: "OK"}
+    assert [array.size for array in told.outputs.values()] == [8, 0, 2]
+
+
+def test_a_notebook_that_could_not_be_compared_is_to_be_looked_at() -> None:
+    """A worker that dies over a notebook is no silence."""
+    record = NotebookRecord("a.ipynb", (), uncompared="out of memory")
+
+    assert sentences(record, LOOK) == ["Nothing of what it shows could be compared: out of memory."]
+
+
+def test_numbers_of_a_file_that_nobody_writes_do_no_harm() -> None:
+    """Negative, huge and broken execution numbers are none."""
+    for count in (-5, 10**13, 1.5, True):
+        record = compared([{**cell("print(1)", None, stream("1\n")), "execution_count": count}], {1: [stream("2\n")]})
+        assert record.cells[0].verdict == "differs"
+
+
 def test_a_notebook_that_is_no_json_is_still_compared() -> None:
     """Of a broken file the sources are executed, and nothing is said of outputs."""
     record = answer_for(b'{"cells": [{"cell_type": "code", "source": "x = 1", "outputs": []}, {"cell_', [], {})
@@ -156,6 +243,17 @@ def test_saved_values_are_compared_key_by_key(then: list[float] | None, now: lis
     one, other = (None if values is None else [np.array(values)] for values in (then, now))
 
     assert compare_key("patchify", one, other, TOLERANCE, reduced=True).verdict == verdict
+
+
+def test_keys_of_a_saved_file_do_nothing_where_they_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Students choose the keys of autograder.pt: they are told as one line of letters, and compared as they are."""
+    values = {"\x1b[2J\u202ea": [np.array(1.0)], "patchify": [np.array(1.0)]}
+    monkeypatch.setattr(_Auditor, "_load", lambda *_: values)
+    unused: Any = None
+
+    found = _Auditor(unused, unused, SETTINGS)._compare_saved(np.zeros(1, np.uint8), np.zeros(1, np.uint8))
+
+    assert [(value.key, value.verdict) for value in found] == [("\\u001b[2J\\u202ea", "same"), ("patchify", "same")]
 
 
 def test_trained_values_are_compared_only_where_nothing_was_cut() -> None:

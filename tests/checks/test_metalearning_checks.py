@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from grader.checks.exam import CaseAnswer, Exam
+from grader.checks.exam import Case, CaseAnswer, Exam
 from grader.checks.lending import Lending
 from grader.verdicts import Evidence, Verdict
 from grader.wire import Array, Arrays, Message
 from homework.checks import metalearning, metalearning_runs
 from homework.checks.lending import HELPERS
 from homework.checks.metalearning import METALEARNING_CHECKS
+from reference.metalearning import theory
 from reference.metalearning.experiment import meta_gradient
 from reference.metalearning.features import fourier_features
 from reference.metalearning.settings import Settings
 from reference.metalearning.tasks import TaskBatch, clean_targets, draw_coefficients, draw_task_batch
+from reference.metalearning.theory import descend_feature_weights
 
 CHECKS = {check.key: check for check in METALEARNING_CHECKS}
 RUN = "meta_learning_classification"
@@ -363,17 +365,84 @@ def test_meta_updates_on_own_points_are_judged_by_their_mean(key: str) -> None:
         assert not judge(key, changed(key, **scaled, **own)).passed
 
 
+TESTS = ("test_classification.output", "test_oracle_classification.output")
+
+
+def by_own_solver(key: str, prefix: str = "own/", seed: int = 7) -> list[Arrays]:
+    """Return what a solver of the student's own brings home: logistic regression, or what the prefix says."""
+    curve = ("mean", "high", "low")
+    return [
+        {**{name: case.expected[f"{prefix}{name}"] for name in curve}, "n_train_post_range": case.expected[COUNTS]}
+        for case in prepared(key, seed).cases
+    ]
+
+
+COUNTS = "n_train_post_range"
+
+
 @pytest.mark.parametrize(("aside", "passes"), [(0.085, True), (0.095, False)])
 def test_own_solvers_are_judged_within_a_band(aside: float, passes: bool) -> None:
     """Without the stand-in solver the mean error may be 0.09 off; with it nothing may be off."""
     key = "test_classification.output"
-    expected = prepared(key).cases[-1].expected
-    own = {name: expected[f"own/{name}"] for name in ("mean", "high", "low")}
-    own["mean"] = own["mean"] + aside
+    own, right = by_own_solver(key), right_answers(key)
+    own[-1]["mean"] = own[-1]["mean"] + aside
+    wrong, squares = right_answers(key), right_answers(key)
+    wrong[-1]["mean"] = wrong[-1]["mean"] + 1e-3
+    squares[-1]["solver"] = -np.ones(())
 
-    assert judge(key, changed(key, **own, solver=np.zeros(()))).passed is passes
-    assert not judge(key, changed(key, mean=expected["mean"] + 1e-3)).passed
-    assert not judge(key, changed(key, solver=-np.ones(()))).passed
+    assert judge(key, own).passed is passes
+    assert judge(key, right).passed
+    assert not judge(key, wrong).passed
+    assert not judge(key, squares).passed
+
+
+def solved_with(case: Case, solve: Any) -> Arrays:
+    """Return the curves that a solver gives: (n, d) weighted features and (n,) labels to (d,)."""
+    weights, errors = case.inputs["feature_weights"], []
+    for n in case.expected[COUNTS]:
+        features, rows = case.inputs[f"train/{n}/features"] * weights, case.inputs[f"train/{n}/y"]
+        alphas = np.stack([weights * solve(features, labels) for labels in rows])
+        predicted = np.where(alphas @ case.inputs["test/features"].T >= 0, 1.0, -1.0)
+        errors.append(np.mean(predicted != case.inputs["test/y"], axis=1))
+    high, low = np.percentile(errors, [90, 10], axis=1)
+    return {COUNTS: case.expected[COUNTS], "mean": np.mean(errors, axis=1), "high": high, "low": low}
+
+
+def ridge(penalty: float) -> Any:
+    """Return a ridge regression on labels."""
+    return lambda X, z: np.linalg.solve(X.T @ X + penalty * np.eye(X.shape[1]), X.T @ z)
+
+
+def logistic(X: Array, z: Array) -> Array:
+    """Return weakly regularised logistic regression, by gradient descent."""
+    w = np.zeros(X.shape[1])
+    for _ in range(300):
+        w += 0.5 * (X.T @ (z / (1 + np.exp(np.clip(z * (X @ w), -50, 50)))) / len(z) - 1e-3 * w)
+    return w
+
+
+@pytest.mark.parametrize("key", TESTS)
+def test_squared_errors_are_told_from_logistic_regression(key: str) -> None:
+    """Over draws, own logistic regression passes, and least squares and ridge regressions do not."""
+    for seed in range(3):
+        cases = prepared(key, seed).cases
+
+        def verdict(solve: Any, cases: Sequence[Case] = cases, seed: int = seed) -> Evidence:
+            answers = [CaseAnswer(solved_with(case, solve)) for case in cases]
+            return CHECKS[key].judge(CHECKS[key], prepared(key, seed), answers)
+
+        assert verdict(logistic).passed
+        for penalty in (1e-6, 0.1, 1.0, 10.0):
+            assert not verdict(ridge(penalty)).passed, (seed, penalty)
+
+
+@pytest.mark.parametrize("key", TESTS)
+def test_errors_that_do_not_move_with_the_data_do_not_pass(key: str) -> None:
+    """What was right for other data is wrong for these, over many draws."""
+    for seed in range(20):
+        answers = [CaseAnswer(arrays) for arrays in by_own_solver(key, seed=seed + 1)]
+
+        assert not CHECKS[key].judge(CHECKS[key], prepared(key, seed), answers).passed
 
 
 @pytest.mark.parametrize("key", ["test_classification.output", "test_oracle_classification.output"])
@@ -481,23 +550,101 @@ def guess(labels: Array, guessed: Array) -> Arrays:
 
 
 def test_every_guess_that_ignores_x_passes() -> None:
-    """Either label, and a coin in a thousand of a thousand tries."""
-    labels = prepared(ZERO).cases[0].inputs["test/y"]
+    """Either label, a coin for each task, or one for all tasks, in all of a thousand tries."""
+    labels = [case.inputs["test/y"] for case in prepared(ZERO).cases]
     draws = np.random.default_rng(0)
-    coins = [guess(labels, draws.choice([-1.0, 1.0], labels.shape)) for _ in range(1000)]
 
-    for answer in (guess(labels, np.ones(1)), guess(labels, -np.ones(1)), *coins):
-        assert judge(ZERO, [answer]).passed
+    for constant in (1.0, -1.0):
+        assert judge(ZERO, [guess(each, np.full(1, constant)) for each in labels]).passed
+    for each, case in zip(labels, prepared(ZERO).cases, strict=True):
+        for shape in (each.shape, each.shape[1:]):
+            for _ in range(500):
+                tossed = guess(each, draws.choice([-1.0, 1.0], shape))
+                curve = np.array([tossed[name] for name in ("mean", "high", "low")])
+                assert metalearning._is_of_coin(curve, case)
+
+
+def test_a_coin_that_is_compared_with_other_labels_does_not_pass() -> None:
+    """Labels of training points are other numbers of them, of one size or of all together."""
+    draws = np.random.default_rng(0)
+    sizes = [*metalearning._SIZES, sum(metalearning._SIZES)]
+    for n in sizes * 20:
+        answers = []
+        for case in prepared(ZERO).cases:
+            labels = np.ones((len(case.inputs["test/y"]), n))
+            answers.append(guess(labels, draws.choice([-1.0, 1.0], labels.shape)))
+
+        assert not judge(ZERO, answers).passed, n
+    half = {name: np.asarray(0.5) for name in ("mean", "high", "low")}
+    assert not judge(ZERO, [half, half]).passed
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.75, 1.0])
 def test_a_guess_with_insight_does_not_pass(share: float) -> None:
     """Labels that are known in part are no guess that ignores x."""
-    labels = prepared(ZERO).cases[0].inputs["test/y"]
-    known = np.random.default_rng(0).uniform(size=labels.shape) < share
-    answer = guess(labels, np.where(known, -labels, labels))
+    answers = []
+    for case in prepared(ZERO).cases:
+        labels = case.inputs["test/y"]
+        known = np.random.default_rng(0).uniform(size=labels.shape) < share
+        answers.append(guess(labels, np.where(known, -labels, labels)))
 
-    assert not judge(ZERO, [answer]).passed
+    assert not judge(ZERO, answers).passed
+
+
+DESCENDS = "descend_feature_weights.convergence"
+
+
+def ways_to_the_end(start: Array, rows: int) -> Iterator[Array]:
+    """Yield ways from a start to where it should end that are none of gradient descent."""
+    norm, share = np.linalg.norm(start), np.linspace(0, 1, rows)[:, None]
+    yield start + share * (np.array([norm, 0.0]) - start)
+    angle = np.arctan2(start[1], start[0]) * (1 - share[:, 0])
+    yield norm * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    yield np.concatenate([start[None], np.tile([norm, 0.0], (rows - 1, 1))])
+
+
+def test_where_descent_ends_counts_for_who_descended() -> None:
+    """Half or twice the speed is a way of gradient descent; a line, an arc and a jump are none."""
+    case = prepared(DESCENDS).cases[0]
+    start, steps = case.inputs["c_init"], int(case.inputs["n_iterations"])
+    for factor, passes in ((1.0, True), (0.7, True), (2.0, True)):
+        trajectory = descend_feature_weights(start, factor * float(case.inputs["step_size"]), steps)
+        assert judge(DESCENDS, [{"trajectory": trajectory}]).passed is passes
+        single = trajectory.astype(np.float32).astype(np.float64)
+        assert judge(DESCENDS, [{"trajectory": single}]).passed is passes
+    for way in ways_to_the_end(start, steps + 1):
+        found = judge(DESCENDS, [{"trajectory": way}])
+        assert found.findings == (
+            "The trajectory ends where it should, but the way there is not one of gradient descent.",
+        )
+
+
+THEORY_CALLS: dict[str, Arrays] = {
+    "min_norm_solution": {"A": np.array([[1.0, 2.0, 0.5]]), "y": np.array([3.0])},
+    "aliased_coefficients": {"c": np.array([0.6, -0.8])},
+    "expected_test_error": {"c": np.array([0.6, -0.8])},
+    "expected_test_error_gradient": {"c": np.array([0.6, -0.8])},
+}
+
+
+@pytest.mark.parametrize("name", THEORY_CALLS)
+def test_each_part_of_the_theory_is_lent_to_those_after_it(name: str) -> None:
+    """Lent values are the reference's, gradients flow back where others differentiate, and sizes are stated."""
+    asked = {"step": "forward", "name": name, "settings": {}}
+    lending = Lending({name})
+
+    reply = lending.answer(Message("request", asked, THEORY_CALLS[name]))
+    expected = getattr(theory, name)(*THEORY_CALLS[name].values())
+    back = lending.answer(Message("request", {"step": "backward", "call": 0}, {"0": np.ones(np.shape(expected))}))
+    huge = {key: np.zeros((65, 65)) if array.ndim == 2 else np.zeros(65) for key, array in THEORY_CALLS[name].items()}
+
+    np.testing.assert_allclose(reply.arrays["0"], expected)
+    assert bool(back.arrays) is (name != "expected_test_error_gradient")
+    assert "refused" in lending.answer(Message("request", asked, huge)).meta
+    later = [check for check in METALEARNING_CHECKS if name in check.needs]
+    assert {check.function for check in later} >= {"descend_feature_weights"}
+    if name == "expected_test_error":
+        np.testing.assert_allclose(back.arrays["c"], theory.expected_test_error_gradient(THEORY_CALLS[name]["c"]))
 
 
 ASKED: dict[str, Any] = {"step": "forward", "name": "meta_update_classification", "settings": {"d": 5, "k_idx": [1, 3]}}
@@ -533,7 +680,7 @@ def test_the_lent_meta_update_is_right_forward_and_backward() -> None:
 
 def test_the_lent_meta_update_follows_its_callers_convention() -> None:
     """Whose loop passes products gets the loss of plain features, and no gradient of the weights."""
-    lending = Lending({"meta_update_classification"})
+    lending = Lending({"meta_update_classification"}, HELPERS)
     products = {**ASKED, "settings": {**ASKED["settings"], "w_t_is_weighted": True}}
     ones = {**UPDATE_INPUTS, "feature_weights_t": np.ones(5)}
 

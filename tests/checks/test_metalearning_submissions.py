@@ -24,14 +24,15 @@ from grader.pipeline.budget import Budget
 from grader.pipeline.questions import Questions, wanted_names
 from grader.pipeline.turns import judged_in_turn
 from grader.probes.task import probe
-from grader.release.modules import edit_modules, solved_modules, template_modules
-from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook, template_notebook
+from grader.release.modules import edit_modules
+from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes
 from grader.rubric import Question, load_rubric
 from grader.sandbox.host import Sandbox
 from grader.trust.cases import FIGURE_PNG
 from grader.verdicts import Verdict
 from homework.answers import ANSWERS
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_modules, solved_notebook, template_modules, template_notebook
 
 NOTEBOOKS = ("metalearning-part0", "metalearning-part1", "metalearning-part2")
 QUESTIONS = [question for question in load_rubric(HOMEWORK.rubric).questions if question.part == "metalearning"]

@@ -23,6 +23,8 @@ WRONG = {
     "class {there} --out {out} --roster {there}/none": "The roster {there}/none cannot be read: it is not there.",
     "class {there} --out {out} --roster {there}/latin.csv": "The roster {there}/latin.csv cannot be read: it is not sa",
     "class {there} --out {out} --ray 127.0.0.1:1": "Nothing answers at 127.0.0.1:1 ",
+    "class {there} --out {out} --due soon": "'soon' is no time with a zone.",
+    "preview {there}/none --student ada": "{there}/none holds no graded class: ",
     "grade {there}/none --out {out}": "There is no {there}/none.",
     "grade {there}/text.md --out {out}": "The submission '{there}/text.md' is neither a zip nor a notebook.",
     "grade {there} --out {out} --rubric {there}/wrong.yaml": "The rubric wrong.yaml is wrong in line ",

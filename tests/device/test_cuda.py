@@ -20,13 +20,14 @@ from grader.audit.run import Settings as AuditSettings
 from grader.audit.run import audit_submission
 from grader.pipeline.run import Settings, grade_submission
 from grader.probes.device import prepare
-from grader.release.notebooks import notebook_bytes, solved_notebook
+from grader.release.notebooks import notebook_bytes
 from grader.rubric import load_rubric
 from grader.sandbox.host import Sandbox
 from grader.sandbox.limits import Limits
 from grader.sandbox.outcome import Ending
 from grader.verdicts import Verdict
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_notebook
 
 ROOT = Path(__file__).parents[2]
 # Where CUDA may be spoken to: in workers, after the fork.

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from grader.release.modules import solved_modules
-from grader.release.notebooks import edit_notebook, notebook_bytes, solved_notebook
+from grader.release.notebooks import edit_notebook, notebook_bytes
+from homework.release.sources import solved_modules, solved_notebook
 from tests.known import CHECKS
 
 PROGRAM = Path(__file__).with_name("second_device.py")

@@ -18,6 +18,7 @@ import click
 import pytest
 from mkdocs.exceptions import PluginError
 
+from grader.release.answers import PARTS as WRITTEN_PARTS
 from grader.verdicts import Verdict
 from tests.browsing import SIZES, Visit, launched
 
@@ -56,6 +57,35 @@ def test_every_page_is_built(site: Path) -> None:
     assert sources <= {path.relative_to(site) for path in site.rglob("*.html")}
     assert not list(site.rglob("*.py"))
     assert not [path for path in site.rglob("*.html") if "<!-- generated" in path.read_text(encoding="utf-8")]
+
+
+def test_each_written_part_has_its_rubric(hooks: ModuleType) -> None:
+    """Parts are those of the answers; each says what full, half and no credit need, with usual mistakes that cost."""
+    rubric = hooks._written()
+
+    assert tuple(part["part"] for part in rubric["parts"]) == WRITTEN_PARTS
+    losses = {max(rubric["scale"]) - points for points in rubric["scale"]}
+    for part in rubric["parts"]:
+        assert all(len(part[key]) > 20 for key in ("asks", "full", "half", "none")), part["part"]
+        assert len(part["mistakes"]) >= 3
+        assert {mistake["cost"] for mistake in part["mistakes"]} <= losses - {0}
+
+
+def test_rubric_items_can_be_typed(hooks: ModuleType) -> None:
+    """Each is one line with an adjustment that is not positive; the first costs nothing; nothing stands there twice."""
+    for part, items in hooks.gradescope_items().items():
+        points, texts = zip(*items, strict=True)
+        assert points[0] == 0
+        assert all(-10 <= each < 0 for each in points[1:]), part
+        assert len(set(texts)) == len(texts)
+        assert not any("\n" in text for text in texts)
+
+
+def test_written_pages_show_every_part(hooks: ModuleType) -> None:
+    """The staff's page and the self-grade form have a row or a section for each."""
+    for name, mark in (("written-rubric", "## {}"), ("gradescope-items", "### Items of {}"), ("self-grade", "| {} |")):
+        page = hooks.on_page_markdown(f"<!-- generated: {name} -->")
+        assert all(mark.format(part) in page for part in WRITTEN_PARTS)
 
 
 def test_pages_have_what_is_generated(site: Path) -> None:
@@ -183,8 +213,8 @@ def test_the_first_upload_works_as_it_is_written(tmp_path: Path) -> None:
     shutil.copy(platform / "source" / "run_autograder", platform)
     graded = _run_bash("./run_autograder", platform)
 
-    assert "81 / 100" in said
-    assert "81 / 100" in graded
+    assert "82 / 100" in said
+    assert "82 / 100" in graded
     assert (platform / "results" / "results.json").exists()
     assert {path.name for path in (copy / "results").iterdir()} >= {"preview.student.html", "preview.staff.html"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import einops
 import numpy as np
 import pytest
 import torch
+from sklearn import linear_model
 from torch import nn
 
 from grader.feedback.causes import CAUSES, likely_cause
@@ -29,6 +31,13 @@ class Model(nn.Module):
         return result
 
 
+def pickled() -> bytes:
+    """Return a saved file that holds more than tensors."""
+    buffer = io.BytesIO()
+    torch.save({"model": Model}, buffer)
+    return buffer.getvalue()
+
+
 SPACE: dict[str, Any] = {
     "torch": torch,
     "np": np,
@@ -43,6 +52,9 @@ SPACE: dict[str, Any] = {
     "mask": torch.ones(2, 5, dtype=torch.bool),
     "array": np.ones((2, 5)),
     "nothing": None,
+    "linear": linear_model,
+    "io": io,
+    "pickled": pickled(),
 }
 # Code that a student may have written, and a piece of what is said about it.
 SLIPS: dict[str, tuple[str, str]] = {
@@ -127,7 +139,15 @@ SLIPS: dict[str, tuple[str, str]] = {
     "singular": ("np.linalg.inv(np.zeros((2, 2)))", "the pseudo-inverse gives it"),
     "singular-tensor": ("torch.linalg.inv(torch.zeros(2, 2))", "the pseudo-inverse gives it"),
     "before-init": ("class B(nn.Module):\n def __init__(self): self.a = nn.Linear(1, 1)\nB()", "the first line"),
-    "file": ("open('nowhere.pt')", "Graded functions need no files"),
+    "file": ("open('nowhere.pt')", "the grader gives your code no files"),
+    "mps": ("x.to('mps')", "not `.cuda()` or `'mps'`"),
+    "mps-new": ("torch.zeros(2, device='mps')", "not `.cuda()` or `'mps'`"),
+    "numpy-removed": ("np.string_(3)", "removed from NumPy 2"),
+    "numpy-never": ("np.asscalar(array[0, :1])", "removed from NumPy 2"),
+    "torch-removed": ("torch.lstsq(x, y)", "`torch.linalg` has its successors"),
+    "sklearn-argument": ("linear.LinearRegression(normalize=True)", "scikit-learn is 1.7"),
+    "sklearn-value": ("linear.LogisticRegression(penalty='l3').fit([[0], [1]], [0, 1])", "scikit-learn is 1.7"),
+    "weights-only": ("torch.load(io.BytesIO(pickled))", "reads tensors only unless"),
     "unbound": ("def f():\n if x is None: a = 1\n return a\nf()", "read before it has a value"),
     "key": ("{'train': 1}['tests']", "`params_dict` has the keys"),
     "division": ("1 / 0", "divided by zero"),

@@ -13,7 +13,16 @@ import pytest
 from rich.console import Console
 
 from grader.feedback import results as results_module
-from grader.feedback.explain import WORDS, does_not_compile, ended_early, explain_failure, not_found
+from grader.feedback.explain import (
+    WORDS,
+    does_not_compile,
+    ended_early,
+    explain_failure,
+    not_a_code_cell,
+    not_found,
+    nothing_found,
+    with_hint,
+)
 from grader.feedback.results import build_results, write_results
 from grader.feedback.terminal import print_report
 from grader.feedback.text import code, plain
@@ -73,6 +82,23 @@ def test_an_exception_is_shown_with_its_place_and_a_next_step(kind: str, message
     assert evidence.verdict is Verdict.ERROR
     assert evidence.findings == (f"Your code raised `{said}`, in `nb.ipynb, code cell 4`, line 7 (`forward`).",)
     assert hint in evidence.try_next
+
+
+@pytest.mark.parametrize(
+    ("facts", "finding"),
+    [
+        ({"where": [{"label": "a", "line": 10**4199}]}, "Your code raised `RuntimeError`, in `a`."),
+        ({"where": [{"label": "a", "line": -1}]}, "Your code raised `RuntimeError`, in `a`."),
+        ({"where": [{"label": "a", "line": True}]}, "Your code raised `RuntimeError`, in `a`."),
+        ({"where": [{"label": "\u200b", "line": 7}]}, "Your code raised `RuntimeError`, line 7."),
+        ({"where": [{"label": "a", "function": "\u202e"}]}, "Your code raised `RuntimeError`, in `a`."),
+        ({"where": [], "type": "\u200b"}, "Your code raised an exception."),
+        ({"where": [], "type": "", "message": "x"}, "Your code raised `: x`."),
+    ],
+)
+def test_a_forged_place_or_kind_leaves_no_empty_span_and_no_endless_number(facts: dict[str, Any], finding: str) -> None:
+    """A worker may say anything of an exception: what is no line, name or place is left out."""
+    assert explain(**facts).findings == (finding,)
 
 
 def test_a_global_from_code_that_is_not_run_is_explained_by_its_cell() -> None:
@@ -213,7 +239,7 @@ def test_nothing_handed_in_where_nothing_is_to_be_earned_is_not_shown_as_a_failu
         ("**You passed.**", {"type": "<b>"}, "another value expected"),
         ("no-tensor", {"type": "`, **b**"}, "a tensor expected, but got `ˋ, **b**`"),
         ("no-tensor", ["forged"], "a tensor expected, but got ?"),
-        ("other-count", {"expected": "<b>", "got": [2, "<b>"]}, "`<b>` values expected, but got `` values"),
+        ("other-count", {"expected": "many", "got": [2, "<b>"]}, "`many` values expected, but got `"),
     ],
 )
 def test_only_code_stands_in_code_quotes(problem: str, facts: Any, sentence: str) -> None:
@@ -406,11 +432,11 @@ def test_the_summary_counts_and_names_visible_questions_only() -> None:
     """Nothing about hidden questions can be read from the sums, and the first open one is where to begin."""
     judgements = [Judgement(HIDDEN, failed("x")), Judgement(QUESTION, passed()), Judgement(QUESTION, failed("y"))]
     judgements += [Judgement(QUESTION, Evidence(verdict)) for verdict in (Verdict.NOT_RUN, Verdict.INFRASTRUCTURE)]
-    text = summary(judgements, used=[("vision", "a`b.ipynb")], notes=["Note."])
+    text = summary(judgements, used=[("Masked autoencoders", "a`b.ipynb")], notes=["Note."])
 
     assert text.startswith("**1 of 2 graded questions are right: 3 of 6 points.**")
     assert "secret title" not in text
-    assert "Begin with 1.1 (patchify: values)" in text
+    assert "Begin with 1.1 (patchify: values).\n" in text
     assert "- Masked autoencoders: `aˋb.ipynb`" in text
     assert "2 questions are not graded yet, through no fault of yours" in text
 
@@ -468,3 +494,110 @@ def test_the_table_for_staff_shows_what_is_there() -> None:
     assert "shape [b, n] [/b]" in text
     assert "0 / 3" in text
     assert "FAILED" in text
+
+
+def test_an_empty_text_makes_no_empty_code_span() -> None:
+    """Two backticks would open a span that ends at the next two, and take what is between them."""
+    assert code("") == code("\u200b") == "` `"
+    assert code("`a`") == "`ˋaˋ`"
+
+
+def beginning(*judgements: Judgement) -> str:
+    """Return where the summary says to begin."""
+    text = summary(judgements, used=(), notes=())
+    return next((line for line in text.split("\n\n") if line.startswith("Begin")), "")
+
+
+def test_where_to_begin_is_no_consequence() -> None:
+    """A question that is judged with ours comes after those that fail by themselves; who builds on it is counted."""
+    other = replace(QUESTION, number="1.2", check="unpatchify.output", title="unpatchify: values")
+    wrong = failed("x")
+
+    assert beginning(Judgement(other, wrong, ("patchify",)), Judgement(QUESTION, wrong)) == (
+        "Begin with 1.1 (patchify: values): what comes later builds on it."
+    )
+    assert beginning(Judgement(other, wrong), Judgement(QUESTION, wrong)) == "Begin with 1.2 (unpatchify: values)."
+    assert beginning(Judgement(other, passed())) == ""
+
+
+def test_a_part_that_was_not_found_is_said_once() -> None:
+    """Its questions ask nobody to rename twenty functions, and are nothing to begin with."""
+    lost = nothing_found("patchify")
+
+    assert (lost.verdict, lost.try_next) == (Verdict.MISSING, "")
+    assert "The notes at the top say what was read" in lost.findings[0]
+    assert beginning(Judgement(QUESTION, lost)).startswith("Begin with the notes below")
+    other = replace(QUESTION, number="1.2")
+    assert beginning(Judgement(QUESTION, lost), Judgement(other, failed("x"))).startswith("Begin with 1.2")
+
+
+def test_a_definition_in_a_cell_that_is_no_code_cell_is_to_be_changed_there() -> None:
+    """Nobody is asked to rename it, neither where it is asked for nor where another function needs it."""
+    where = "`patchify` stands in `nb.ipynb, raw cell below code cell 3`, which is no code cell."
+    evidence = not_a_code_cell(where)
+
+    assert evidence.findings == (where,)
+    assert evidence.try_next.startswith("Change the cell's type to Code")
+    failure = {"kind": "exception", "type": "NameError", "message": "x", "name": "patchify", "where": WHERE}
+    assert explain_failure(failure, function="f", not_run={}, misplaced={"patchify": where}).try_next == where
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict"),
+    [
+        ({"type": "NameError", "message": "name 'loss' is not defined", "name": "loss"}, Verdict.MISSING),
+        ({"type": "AttributeError", "message": "'NoneType' object has no attribute 'sum'"}, Verdict.MISSING),
+        (
+            {"kind": "value", "name": "f", "problem": "nothing returned", "got": "NoneType", "where": []},
+            Verdict.MISSING,
+        ),
+        ({"type": "RuntimeError", "message": "shapes"}, Verdict.ERROR),
+    ],
+)
+def test_a_placeholder_that_is_left_is_no_error_of_the_students(facts: dict[str, Any], verdict: Verdict) -> None:
+    """What it causes is told as not implemented, other exceptions as what they are."""
+    failure = {"kind": "exception", "where": [{"label": "nb", "line": 1, "function": "f"}], **facts}
+
+    evidence = explain_failure(failure, function="f", not_run={"loss": "nb, code cell 28"}, unwritten={"f"})
+
+    assert evidence.verdict is verdict
+    assert ("is not implemented yet: a placeholder" in evidence.findings[0]) == (verdict is Verdict.MISSING)
+    assert "28" not in " ".join([*evidence.findings, evidence.try_next])
+
+
+def test_a_placeholder_in_what_is_called_is_named_there() -> None:
+    """The function in which it was left is not implemented, not the one that was asked for."""
+    failure = {"kind": "exception", "type": "NameError", "where": [{"label": "nb", "line": 1, "function": "g"}]}
+
+    evidence = explain_failure(failure, function="f", not_run={}, unwritten={"A.g"})
+
+    assert evidence.findings[0].startswith("`A.g`, which `f` calls, is not implemented yet")
+
+
+def test_a_file_that_is_not_there_is_the_cause_of_the_missing_global() -> None:
+    """The exception that kept a name from being made is told beside the one that missed it."""
+    cause = {"kind": "exception", "type": "FileNotFoundError", "message": "No such file or directory: 'w.pt'"}
+    failure = {"kind": "exception", "type": "NameError", "message": "x", "name": "W", "where": WHERE, "cause": cause}
+
+    evidence = explain_failure(failure, function="f", not_run={})
+
+    assert "Making `W` failed before: your code raised `FileNotFoundError: No such file" in evidence.findings[1]
+    assert "the grader gives your code no files" in evidence.try_next
+
+
+def test_a_line_for_a_newer_python_is_not_to_be_run_in_jupyter() -> None:
+    """It runs there."""
+    reason = "nb.ipynb, code cell 3, line 2: invalid syntax (a template string needs Python 3.14, the grader has 3.11)"
+
+    assert "Jupyter" not in does_not_compile("f", reason).try_next
+    assert "Jupyter" in does_not_compile("f", "nb.ipynb, code cell 3, line 2: invalid syntax").try_next
+
+
+def test_a_hint_is_a_note_and_nothing_slips_in_by_it() -> None:
+    """It comes from a worker."""
+    evidence = with_hint(failed("x"), "`a` is changed.\n\n# Heading\u202e" + "y" * 900)
+
+    assert evidence.verdict is Verdict.FAILED
+    assert len(evidence.notes[0]) <= 500
+    assert "\n" not in evidence.notes[0]
+    assert "\u202e" not in evidence.notes[0]

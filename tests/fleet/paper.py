@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import yaml
 
 from grader.fleet.export import Entry
-from grader.fleet.record import GRADED, Record
+from grader.fleet.record import FORMAT, GRADED, Record, Records
 from grader.fleet.roster import Student
-from grader.fleet.schedule import Graded, GradedClass
+from grader.fleet.schedule import INDEX, Graded, GradedClass, _index_line
 from homework.homework import HOMEWORK
 
 CHECKS = ("unpatchify.generality", "restore_masked.generality")
@@ -73,3 +74,14 @@ def a_graded(name: str, results: dict[str, Any], *, key: str = "", status: str =
 def a_class(*graded: Graded) -> GradedClass:
     """Return a class."""
     return GradedClass("Homework 9", "grader", "rubric", "cpu", graded)
+
+
+def write_class(graded_class: GradedClass, out: Path) -> Path:
+    """Write a class as `grade_class` leaves it, and return the folder."""
+    records = Records(out / "records")
+    for item in graded_class.graded:
+        records.write(item.record)
+    about = {name: getattr(graded_class, name) for name in ("assignment", "grader", "rubric", "device", "due_at")}
+    lines = [_index_line(item.entry, item.record.key) for item in graded_class.graded]
+    (out / INDEX).write_text(json.dumps({"format": FORMAT, **about, "entries": lines}))
+    return out

@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -21,12 +21,13 @@ from benchmarks.demo_class import NOTEBOOK, THIEF, make_export_of_kinds, with_bo
 from grader.errors import StaffError
 from grader.fleet.nursery import Job, Nursery, NurseryDied
 from grader.fleet.pool import Ended, grade_locally
-from grader.fleet.record import GRADED, INFRASTRUCTURE, NOT_HANDED_IN, Records
+from grader.fleet.record import GRADED, INFRASTRUCTURE, NOT_HANDED_IN, Record, Records, write_whole
 from grader.fleet.schedule import ClassSettings, GradedClass, grade_class, load_class
 from grader.pipeline.run import Settings, grade_submission
-from grader.release.notebooks import notebook_bytes, solved_notebook
+from grader.release.notebooks import notebook_bytes
 from homework.homework import HOMEWORK
-from tests.fleet.paper import write_rubric
+from homework.release.sources import solved_notebook
+from tests.fleet.paper import a_report, a_test, write_rubric
 
 ROOT = Path(__file__).parents[2]
 Real = tuple[ClassSettings, GradedClass]
@@ -154,6 +155,74 @@ def test_what_a_grade_depends_on_has_it_graded_again(
     grade_class(changed, on_paper)
 
     assert len(asked) == expected
+
+
+def graded_with(score: float) -> Callable[[Iterable[Job]], Iterator[Ended]]:
+    """Return a pool that grades nothing and gives everybody the same points."""
+
+    def pool(jobs: Iterable[Job]) -> Iterator[Ended]:
+        for job in jobs:
+            results = {**a_report(a_test("1", "PASSED")), "score": score}
+            write_whole(Path(job.record), Record(job.key, job.content, GRADED, results).to_bytes())
+            yield Ended(job, "")
+
+    return pool
+
+
+def failing(jobs: Iterable[Job]) -> Iterator[Ended]:
+    """Grade nobody."""
+    yield from (Ended(job, "the machine went away") for job in jobs)
+
+
+def class_of_three(folder: Path, small_rubric: Path) -> ClassSettings:
+    """Return settings for a class of three students with different files."""
+    for name in ("ada", "bo", "cy"):
+        (folder / "class" / name).mkdir(parents=True)
+        (folder / "class" / name / "a.py").write_text(f"# {name}")
+    return ClassSettings(HOMEWORK, folder / "class", folder / "out", 1, small_rubric)
+
+
+def points_of(graded_class: GradedClass) -> dict[str, float]:
+    """Return submission -> points."""
+    return {item.entry.id: item.record.results["score"] for item in graded_class.graded}
+
+
+def test_one_student_alone_is_graded_again(tmp_path: Path, small_rubric: Path) -> None:
+    """Everybody else keeps their points, also those that an earlier grader gave; all stay in the class."""
+    settings = class_of_three(tmp_path, small_rubric)
+    grade_class(replace(settings, due_at="2022-11-21 23:59 Z"), graded_with(1.0))
+
+    same_grader = grade_class(replace(settings, only=("Bo",)), graded_with(2.0))
+    (tmp_path / "secret").write_bytes(b"another")
+    other_inputs = replace(settings, only=("cy",), secret_file=tmp_path / "secret")
+
+    assert same_grader.due_at == "2022-11-21 23:59 Z"
+    assert points_of(same_grader) == {"ada": 1.0, "bo": 2.0, "cy": 1.0}
+    assert points_of(grade_class(other_inputs, graded_with(3.0))) == {"ada": 1.0, "bo": 2.0, "cy": 3.0}
+    with pytest.raises(StaffError, match="nobody"):
+        grade_class(replace(settings, only=("dan",)), graded_with(3.0))
+
+
+def test_a_grade_counts_until_there_is_another(tmp_path: Path, small_rubric: Path) -> None:
+    """Where grading again fails, what there was stays."""
+    settings = class_of_three(tmp_path, small_rubric)
+    grade_class(settings, graded_with(1.0))
+
+    def interrupted(jobs: Iterable[Job]) -> Iterator[Ended]:
+        raise KeyboardInterrupt
+
+    assert points_of(grade_class(replace(settings, only=("bo",)), failing)) == {"ada": 1.0, "bo": 1.0, "cy": 1.0}
+    with pytest.raises(KeyboardInterrupt):
+        grade_class(replace(settings, only=("bo",)), interrupted)
+    assert points_of(load_class(settings.out)) == {"ada": 1.0, "bo": 1.0, "cy": 1.0}
+
+
+def test_the_first_of_a_class_may_be_graded_alone(tmp_path: Path, small_rubric: Path) -> None:
+    """The others join when they are graded."""
+    settings = class_of_three(tmp_path, small_rubric)
+
+    assert points_of(grade_class(replace(settings, only=("bo",)), graded_with(1.0))) == {"bo": 1.0}
+    assert points_of(grade_class(settings, graded_with(2.0))) == {"ada": 2.0, "bo": 1.0, "cy": 2.0}
 
 
 @pytest.fixture(scope="module")
@@ -315,13 +384,13 @@ def test_a_submission_that_nobody_could_grade_is_tried_again_next_time(tmp_path:
     settings = ClassSettings(HOMEWORK, tmp_path / "class", tmp_path / "out", 1, small_rubric)
     tries: list[str] = []
 
-    def failing(jobs: Iterable[Job]) -> Iterator[Ended]:
-        for job in jobs:
-            tries.append(job.key)
-            yield Ended(job, "the machine went away")
+    def counting(jobs: Iterable[Job]) -> Iterator[Ended]:
+        for ended in failing(jobs):
+            tries.append(ended.job.key)
+            yield ended
 
     for _ in range(2):
-        (item,) = grade_class(settings, failing).graded
+        (item,) = grade_class(settings, counting).graded
         assert item.record.status == INFRASTRUCTURE
         assert item.record.reason == "the machine went away"
     assert len(tries) == 2
@@ -332,7 +401,7 @@ def test_a_class_is_as_its_submissions_graded_alone(real_class: Real, tmp_path: 
     settings, graded_class = real_class
     folder = graded_class.graded[2].entry.folder
     assert folder is not None
-    alone = Settings(homework=HOMEWORK, rubric=settings.rubric, out=tmp_path / "alone")
+    alone = Settings(homework=HOMEWORK, rubric=settings.rubric_file, out=tmp_path / "alone")
     grade_submission(folder, alone)
 
     content = json.loads((tmp_path / "alone" / "results.json").read_text())

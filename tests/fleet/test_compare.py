@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from grader.__main__ import main
 from grader.errors import StaffError
 from grader.fleet.compare import Graded, compare_gradings, read_grading
-from tests.fleet.paper import a_report, a_test
+from tests.fleet.paper import a_class, a_graded, a_report, a_test, write_class
 
 BEFORE = a_report(a_test("1", "PASSED"), a_test("2", "FAILED"), a_test("3", "PASSED"), a_test("4", "PASSED"))
 
@@ -74,6 +74,52 @@ def test_the_summary_counts_submissions() -> None:
     whole = {change.submission: change for change in comparison.changes if not change.number}
     assert (whole["d"].why, whole["d"].points) == ("was not graded before", 4)
     assert (whole["e"].why, whole["e"].points) == ("is not graded any more", -4)
+
+
+def test_the_same_change_is_one_row_and_a_question_that_is_new_is_named_once() -> None:
+    """Of many students: each question with its count, each kind of change with who it is, the largest first."""
+    after = a_report(a_test("1", "FAILED"), a_test("2", "PASSED"), *BEFORE["tests"][2:-1], a_test("9", "PASSED"))
+    other = a_report(a_test("1", "PASSED"), a_test("2", "PASSED"), *BEFORE["tests"][2:-1], a_test("9", "PASSED"))
+    old = {name: Graded(name.upper(), BEFORE) for name in "abc"}
+    new = {name: Graded(name.upper(), report) for name, report in zip("abc", (after, other, other), strict=True)}
+
+    comparison = compare_gradings(old, new)
+
+    moves = {move.number: (move.count, move.mean_change, move.is_new, move.is_gone) for move in comparison.questions}
+    assert moves == {
+        "1": (1, -2, False, False),
+        "2": (3, 2, False, False),
+        "4": (3, -2, False, True),
+        "9": (3, 2, True, False),
+    }
+    assert [(group.changes[0].number, [change.who for change in group.changes]) for group in comparison.groups] == [
+        ("2", ["A", "B", "C"]),
+        ("1", ["A"]),
+    ]
+    assert (comparison.total_before, comparison.total_after) == (18, 22)
+
+
+def test_what_became_hidden_is_said() -> None:
+    """A question that students saw and do not see any more; not one that was hidden before, or is shown now."""
+    seen, unseen = a_test("1", "PASSED"), a_test("2", "PASSED", visibility="hidden")
+    before = a_report(seen, unseen, a_test("3", "PASSED"))
+    after = a_report(
+        {**seen, "visibility": "after_published"}, {**unseen, "visibility": "visible"}, a_test("3", "PASSED")
+    )
+
+    assert compare_gradings({"s": graded(before)}, {"s": graded(after)}).now_hidden == ("1",)
+
+
+def test_a_class_is_not_compared_with_one_submission(tmp_path: Path) -> None:
+    """Staff read which is which."""
+    folder = write_class(a_class(a_graded("x", BEFORE)), tmp_path / "class")
+    (tmp_path / "results.json").write_text(json.dumps(BEFORE))
+
+    for arguments in ([folder, tmp_path / "results.json"], [tmp_path, folder]):
+        error = CliRunner().invoke(main, ["diff", *map(str, arguments)]).exception
+        assert isinstance(error, StaffError)
+        assert error.happened.startswith(f"{folder} is a class, and ")
+    assert CliRunner().invoke(main, ["diff", str(folder), str(folder)]).exit_code == 0
 
 
 def test_the_command_prints_a_table_and_writes_csv(tmp_path: Path) -> None:

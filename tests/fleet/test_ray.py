@@ -39,13 +39,20 @@ def test_a_folder_arrives_as_it_was_sent(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "there").stat().st_mode) == 0o700
 
 
+def test_a_path_that_leads_out_is_not_written(tmp_path: Path) -> None:
+    """A node writes below its folder only, by the rule that archives have; spaces are ordinary."""
+    unpack({"../out.py": b"x", "/tmp/out.py": b"x", "in side/a.py ": b"y"}, tmp_path / "there")
+
+    assert [path.name for path in tmp_path.rglob("*.py*")] == ["a.py "]
+
+
 def test_an_address_where_nothing_listens_is_told_at_once() -> None:
     """Ray itself would try for minutes; the error says what to do instead."""
     with socket.create_server(("127.0.0.1", 0)) as closed_soon:
         address = f"127.0.0.1:{closed_soon.getsockname()[1]}"
 
     with pytest.raises(StaffError, match=r"Nothing answers at 127.*leave out --ray"):
-        next(grade_on_ray([], RaySettings(address, workers=1)))
+        next(grade_on_ray([], RaySettings(HOMEWORK.package, address, workers=1)))
 
 
 def test_ray_comes_in_only_where_it_is_asked_for() -> None:

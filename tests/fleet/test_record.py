@@ -63,6 +63,9 @@ def test_a_record_whose_report_is_damaged_is_not_there(results: object) -> None:
     for key in ("number", "status", "extra_data", "max_score"):
         test = {name: value for name, value in a_test("1.1", "PASSED").items() if name != key}
         assert not is_report(a_report(test))
+    for number in (10**400, float("nan"), float("inf"), "2"):
+        assert not is_report({**a_report(a_test("1.1", "PASSED")), "score": number})
+        assert not is_report(a_report(a_test("1.1", "FAILED", max_score=number)))
     assert is_report(a_report(a_test("1.1", "PASSED")))
 
 

@@ -89,7 +89,7 @@ def seeds(kind: str) -> tuple[bytes, ...]:
 # Bytes that workers read: a worker may end as it likes, but these parsers promise notes instead of exceptions.
 
 
-def read_zip(data: bytes) -> None:
+def read_archive(data: bytes) -> None:
     """Unpack; whatever the bytes are, what comes out is under the caps."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zipfile warns of names that are there twice
@@ -306,7 +306,8 @@ def _of(kind: str) -> Callable[[Random], bytes]:
 
 
 TARGETS = (
-    Target("zip", _of("zip"), read_zip),
+    Target("zip", _of("zip"), read_archive),
+    Target("tar", _of("tar"), read_archive),
     Target("notebook", _of("notebook"), read_ipynb),
     Target("code", _of("code"), read_code, share=0.4),
     Target("submission", a_submission, read_submission, share=0.2),

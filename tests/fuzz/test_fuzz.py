@@ -14,7 +14,8 @@ from tests.fuzz.targets import CORPUS, TARGETS, Target, close
 
 _EXAMPLES = 25
 _READERS = {
-    "zip": targets.read_zip,
+    "zip": targets.read_archive,
+    "tar": targets.read_archive,
     "notebook": targets.read_ipynb,
     "code": targets.read_code,
     "pt": targets.load_saved,

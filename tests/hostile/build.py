@@ -15,12 +15,12 @@ import nbformat
 import torch
 import yaml
 
-from grader.release.modules import solved_modules
-from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, template_notebook
+from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes
 from grader.rubric import Question, Rubric, load_rubric
 from grader.trust.cases import Case, body_edit, read_case, solved
 from homework.homework import HOMEWORK
 from homework.inspections.claims import PUBLIC_VECTORS
+from homework.release.sources import solved_modules, template_notebook
 from tests.hostile import honest, made
 from tests.hostile.cases import ASKED, Row, place_of_case
 from tests.known import CHECKS, VISION
@@ -70,7 +70,11 @@ def perfect_files() -> dict[str, bytes]:
     saved = io.BytesIO()
     accuracies = {"vit_acc": 0.7, "mae_linear_acc": 0.4, "mae_finetune_acc": 0.75}
     torch.save({"output": {**{k: v if len(v) > 1 else v[0] for k, v in outputs.items()}, **accuracies}}, saved)
-    files = {name: notebook_bytes(solved(Path(name).stem)) for part in HOMEWORK.parts for name in part.notebooks}
+    files = {
+        name: notebook_bytes(solved(part.sources, Path(name).stem))
+        for part in HOMEWORK.parts
+        for name in part.notebooks
+    }
     files |= {name: source.encode() for name, source in solved_modules().items()}
     return {**files, "autograder.pt": saved.getvalue()}
 
@@ -171,7 +175,7 @@ class Builder:
             files |= case.changes.files_of(case.part)
             files |= {name: text.encode() for name, text in case.changes.files.items()}
         elif bodies or before or after:
-            notebook = _template() if alone else solved(_NOTEBOOK)
+            notebook = _template() if alone else solved(VISION.sources, _NOTEBOOK)
             for function, body in bodies.items():
                 notebook = edit_notebook(notebook, dict([body_edit(notebook, function, self._filled(body))]))
             notebook = edit_notebook(notebook, {})

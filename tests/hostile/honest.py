@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from grader.release.saved_model import saved_model_bytes
 
+from homework.release.saved_model import saved_model_bytes
 from tests.hostile.made import Files, notebook_of, saved, zip_bytes
 
 _NOTEBOOK = "MAE_student.ipynb"

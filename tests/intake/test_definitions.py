@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from grader.intake.definitions import Namespace, class_members, read_block
+from grader.intake.definitions import Block, Namespace, Plan, class_members, read_block
 from grader.intake.magics import plain
 
 
@@ -174,7 +174,7 @@ CASES = [
     ),
     Case("loop in the same cell", ("def f(): return 1\n" + LOOP,), "f", "f() == 1"),
     Case("test cell rebinds x", ("x = 2", "def f(): return x", "for x in range(9): pass"), "f", "f() == 2"),
-    Case("main guard", ("x = 1", "if __name__ == '__main__':\n    x = 2", "def f(): return x"), "f", "f() == 1"),
+    Case("main guard", ("x = 1", "if __name__ == '__main__':\n    x = 2", "def f(): return x"), "f", "f() == 2"),
     Case(
         "with block",
         ("import contextlib", "with contextlib.nullcontext(3) as k:\n    z = k", "def f(): return z"),
@@ -186,7 +186,7 @@ CASES = [
         (
             "z = 1",
             "import contextlib",
-            "with contextlib.nullcontext():\n    z = 2\n    for i in range(3): pass",
+            "with contextlib.nullcontext():\n    z = 2\n    for i in range(3): i.backward()",
             "def f(): return z",
         ),
         "f",
@@ -246,11 +246,19 @@ CASES = [
 ]
 
 
+def blocks_of(*cells: str) -> list[Block]:
+    """Return the cells of a notebook as they are read."""
+    blocks: list[Block] = []
+    for number, source in enumerate(cells):
+        blocks.append(read_block(f"cell {number}", plain(source).source, blocks))
+    return blocks
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_a_plan_makes_the_name_work(case: Case, run_plan: Callable[..., dict[str, Any]]) -> None:
     """The plan of a name, run in an empty namespace, gives what the notebook's author saw."""
-    blocks = [read_block(f"cell {i}", plain(source).source) for i, source in enumerate(case.cells)]
-    steps, _ = Namespace([blocks]).plan(case.name)
+    blocks = blocks_of(*case.cells)
+    steps = Namespace([blocks]).plan(case.name).steps
 
     space = run_plan([(b.label, b.source) for b in blocks], [(s.block, s.statement) for s in steps])
 
@@ -270,17 +278,17 @@ def test_statement_indexes_refer_to_the_source_as_sent() -> None:
 
 def test_a_name_made_in_a_loop_only_is_blocked() -> None:
     """A name that only a loop binds has no plan, and its cell can be named."""
-    space = Namespace([[read_block("cell 1", "for model in range(3):\n    pass")]])
+    space = Namespace([[read_block("cell 1", "for model in range(3):\n    model.backward()")]])
 
-    assert space.plan("model") == ((), frozenset({"model"}))
+    assert space.plan("model") == Plan((), frozenset({"model"}), {}, {})
     assert space.blocked_in("model") == "cell 1"
 
 
 def test_what_nothing_binds_is_reported() -> None:
     """A plan says which names nothing makes, builtins aside."""
-    _, unresolved = Namespace([[read_block("cell 1", "def f(): return len(nothing)")]]).plan("f")
+    plan = Namespace([[read_block("cell 1", "def f(): return len(nothing)")]]).plan("f")
 
-    assert unresolved == {"nothing"}
+    assert plan.unresolved == {"nothing"}
 
 
 def test_own_file_goes_before_others() -> None:
@@ -290,10 +298,10 @@ def test_own_file_goes_before_others() -> None:
     other = [read_block("other", "def h(): return 'other'\ndef only(): return 'only'")]
     home = [read_block("home", "def f(): return h(), only()\ndef h(): return 'home'")]
 
-    steps, unresolved = Namespace([other, home]).plan("f")
+    plan = Namespace([other, home]).plan("f")
 
-    assert [(step.block, step.statement) for step in steps] == [(0, 1), (1, 0), (1, 1)]
-    assert not unresolved
+    assert [(step.block, step.statement) for step in plan.steps] == [(0, 1), (1, 0), (1, 1)]
+    assert not plan.unresolved
 
 
 @pytest.mark.parametrize(
@@ -323,7 +331,7 @@ def test_code_that_parses_but_does_not_compile_costs_itself_only() -> None:
     block = read_block("cell", "return 3\ndef f(): return 1")
 
     assert block.broken[0].line == 1
-    assert len(Namespace([[block]]).plan("f")[0]) == 1
+    assert len(Namespace([[block]]).plan("f").steps) == 1
 
 
 def test_deep_nesting_is_a_broken_cell() -> None:

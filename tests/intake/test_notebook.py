@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from grader.intake import notebook as notebook_module
 from grader.intake.notebook import MAX_CODE_CELLS, read_notebook
 from grader.intake.report import MAX_CELL_CHARACTERS
 from grader.trust.cases import FIGURE_PNG
@@ -82,7 +83,7 @@ def test_a_truncated_notebook_keeps_its_whole_cells(notebook: Callable[..., byte
 
 def test_a_conflict_inside_costs_one_cell(notebook: Callable[..., bytes]) -> None:
     """Damage in the middle costs the cell that it is in."""
-    data = notebook("a = 1", "b = 2", "c = 3").replace(b'"b = 2"', b"<<<<<<< HEAD")
+    data = notebook("a = 1", "b = 2", "c = 3").replace(b'"b = 2"', b"<" * 7 + b" HEAD")
 
     assert sources(data) == ["a = 1", "c = 3"]
 
@@ -184,4 +185,123 @@ def test_what_a_cell_shows_of_having_been_run(cell: dict[str, Any], expected: tu
     (found,), notes = read_notebook("n.ipynb", data)
 
     assert (found.was_run, found.figures, found.errors) == expected
+    assert notes == []
+
+
+@pytest.mark.parametrize("order", [("cell_type", "source"), ("source", "cell_type")])
+@pytest.mark.parametrize("before", ["metadata", "id", "execution_count", "outputs"])
+def test_salvage_does_not_depend_on_the_order_of_keys(order: tuple[str, str], before: str) -> None:
+    """Tools write a cell's keys in their own order; what is whole is found in each."""
+    first = {"metadata": {}, "id": "a", "execution_count": 1, "outputs": []}[before]
+    values = {"cell_type": "code", "source": "x = 1"}
+    cell = json.dumps({before: first, **{key: values[key] for key in order}})
+    text = '{"metadata": {}, "cells": [' + f"{cell}, {cell}, " + cell[:-9]
+
+    found, notes = read_notebook("n.ipynb", text.encode())
+
+    assert [cell.source for cell in found] == ["x = 1"] * 2
+    assert "its 2 whole code cells are graded" in notes[0].text
+
+
+def test_a_notebook_with_text_around_it_is_read() -> None:
+    """A page that a proxy put before it, or a second copy behind it, costs nothing but a note."""
+    data = json.dumps({"cells": [{"cell_type": "code", "source": "x = 1"}], "nbformat": 4})
+
+    for text in (f"<html>saved</html>\n{data}", f"{data}\n{data[:20]}", f"{data} trailing"):
+        found, notes = read_notebook("n.ipynb", text.encode())
+        assert [cell.source for cell in found] == ["x = 1"]
+        assert [note.kind for note in notes] == ["damaged"]
+
+
+def test_salvage_is_linear_in_the_length() -> None:
+    """However objects are nested or broken off, each character is read a few times."""
+    read: list[int] = []
+
+    class Counting(json.JSONDecoder):
+        def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+            try:
+                value, end = super().raw_decode(s, idx)
+            except json.JSONDecodeError as error:
+                read.append(error.pos - idx)
+                raise
+            read.append(end - idx)
+            return value, end
+
+    for unit in ('{"id": 1, "metadata": ', '{"cell_type": "code", "outputs": [1, ', '{"id": [1, 2, 3], "x": y '):
+        counts = []
+        for times in (100, 200):
+            read.clear()
+            text = unit * times
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(notebook_module, "_decoder", Counting)
+                notebook_module._salvage(text)
+            counts.append(sum(read) / len(text))
+        assert max(counts) <= notebook_module._MOST_READINGS + 200, unit
+
+
+# Spelled out, so that no tool takes this file for one with conflicts.
+MARKS = {"@MINE@": "<" * 7, "@BASE@": "|" * 7, "@OTHER@": "=" * 7, "@END@": ">" * 7}
+CONFLICT = """{
+ "cells": [
+  {
+   "cell_type": "code",
+   "metadata": {},
+@MINE@ HEAD
+   "execution_count": 5,
+   "source": ["mine = 1"]
+@OTHER@
+   "execution_count": 7,
+   "source": ["theirs = 1"]
+@END@ origin/main
+  },
+  {
+@MINE@ HEAD
+   "source": ["second = 1"],
+@BASE@ base
+   "source": ["older = 1"],
+@OTHER@
+   "source": ["other = 1"],
+@END@ origin/main
+   "cell_type": "code"
+  }
+ ]
+}"""
+for _mark, _text in MARKS.items():
+    CONFLICT = CONFLICT.replace(_mark, _text)
+
+
+def test_the_upper_version_of_a_git_conflict_counts() -> None:
+    """The whole notebook is read, and the note says which version was taken."""
+    found, notes = read_notebook("n.ipynb", CONFLICT.encode())
+
+    assert [cell.source for cell in found] == ["mine = 1", "second = 1"]
+    assert "holds two versions, as git leaves them (2 times `‹‹‹‹‹‹‹`): the upper one counts" in notes[0].text
+
+
+@pytest.mark.parametrize("cut", ["=" * 7 + '\n   "execution_count": 7', ">" * 7 + " origin/main\n  },"])
+def test_marks_that_do_not_go_together_are_no_conflict(cut: str) -> None:
+    """Then the cells that are whole are taken one by one."""
+    found, notes = read_notebook("n.ipynb", CONFLICT.replace(cut, cut.partition("\n")[2], 1).encode())
+
+    assert all("version" not in note.text for note in notes)
+    assert notes[0].kind == "damaged"
+    assert [cell.source for cell in found] != ["mine = 1", "second = 1"]
+
+
+@pytest.mark.parametrize("kind", ["raw", "markdown"])
+def test_definitions_in_cells_of_other_types_are_kept_apart(kind: str) -> None:
+    """With where they stand; words, code in words and data are none."""
+    others = [
+        "def f(x):\n    return x",
+        "See `def f(x)`.",
+        "```python\ndef f(x): ...\n```",
+        "x = 1",
+        "def f(x) and so on",
+    ]
+    cells = [{"cell_type": "code", "source": "y = 1"}, *({"cell_type": kind, "source": text} for text in others)]
+
+    code, elsewhere, notes = notebook_module.read_cells("n.ipynb", json.dumps({"cells": cells}).encode())
+
+    assert [cell.source for cell in code] == ["y = 1"]
+    assert elsewhere == [(f"{kind} cell below code cell 1", others[0])]
     assert notes == []

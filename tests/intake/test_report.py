@@ -28,11 +28,13 @@ RUN: dict[str, Any] = {
 def honest() -> dict[str, Any]:
     """Return the meta of a survey in order."""
     code = {
-        "cells": [["n.ipynb, code cell 1", "def f(): return 1"]],
+        "cells": [["n.ipynb, code cell 1", "def f(): return 1", 0]],
         "plans": {"f": [[0, 0]]},
         "missing": {"g": None, "h": "hh"},
         "not_run": {"x": "n.ipynb, code cell 2"},
         "broken": {"k": "n.ipynb, code cell 3, line 2: invalid syntax"},
+        "unwritten": ["f"],
+        "hints": {"f": "It was changed."},
     }
     return {
         "parts": {"vision": code},
@@ -40,6 +42,7 @@ def honest() -> dict[str, Any]:
         "used": [["vision", "n.ipynb"]],
         "notes": [],
         "runs": [RUN],
+        "rivals": ["a/MAE_student.ipynb"],
     }
 
 
@@ -95,6 +98,9 @@ def in_run(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         in_meta("notes", [[["chosen"], "text"]]),
         in_meta("more", 1),
         in_meta("runs", {}),
+        in_meta("rivals", [7]),
+        in_meta("rivals", ["x"] * (report.MAX_RIVALS + 1)),
+        in_meta("rivals", ["x" * (report.MAX_PATH + 1)]),
         in_meta("runs", [[]]),
         in_meta("runs", [RUN] * (report.MAX_NOTEBOOKS + 1)),
         in_run("more", 1),
@@ -107,10 +113,14 @@ def in_run(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         in_run("defines", ["f", 3]),
         in_run("mentions", ["f" * 201]),
         in_code("cells", {}),
+        in_code("cells", [["label", "source"]]),
         in_code("cells", [["label", "source", "more"]]),
-        in_code("cells", [["label", b"source"]]),
-        in_code("cells", [["label", "x" * (report.MAX_CELL_CHARACTERS + 1)]]),
-        in_code("cells", [["label", "x"]] * (report.MAX_CELLS + 1)),
+        in_code("cells", [["label", "source", 1]]),
+        in_code("cells", [["label", "source", False]]),
+        in_code("cells", [["label", "source", 0, 0]]),
+        in_code("cells", [["label", b"source", 0]]),
+        in_code("cells", [["label", "x" * (report.MAX_CELL_CHARACTERS + 1), 0]]),
+        in_code("cells", [["label", "x", 0]] * (report.MAX_CELLS + 1)),
         in_code("plans", {"f": [[1, 0]]}),
         in_code("plans", {"f": [[-1, 0]]}),
         in_code("plans", {"f": [[0, -1]]}),
@@ -123,6 +133,9 @@ def in_run(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         in_code("missing", {"g": 3}),
         in_code("not_run", {"g": None}),
         in_code("broken", {"g": ["x"]}),
+        in_code("unwritten", "f"),
+        in_code("unwritten", [3]),
+        in_code("hints", {"f": 3}),
         in_code("more", 1),
     ],
 )
@@ -171,6 +184,6 @@ def test_text_is_made_safe_again() -> None:
 def test_caps_are_inclusive(size: int) -> None:
     """A cell and a number of notes of exactly the cap are accepted."""
     meta = honest() | {"notes": [["chosen", "text"]] * report.MAX_NOTES}
-    meta["parts"]["vision"]["cells"] = [["label", "x" * size]]
+    meta["parts"]["vision"]["cells"] = [["label", "x" * size, 0]]
 
     assert len(read_survey(Message("survey", meta, {})).notes) == report.MAX_NOTES

@@ -205,8 +205,8 @@ def test_a_broken_cell_costs_its_own_names(notebook: Notebook) -> None:
 
 
 def test_a_name_from_a_cell_that_is_not_run_is_explained(notebook: Notebook) -> None:
-    """A helper that only a loop makes is listed with its cell."""
-    cells = ("for device in ['cpu']:\n    pass", "def patchify(x): return device")
+    """A helper that only a training loop makes is listed with its cell."""
+    cells = ("for device in ['cpu']:\n    model.fit()", "def patchify(x): return device")
     code = take({"n.ipynb": notebook(*cells)}, {"vision": ["patchify"]}).parts["vision"]
 
     assert code.not_run == {"device": "n.ipynb, code cell 1"}

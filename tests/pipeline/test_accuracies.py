@@ -18,6 +18,7 @@ from grader.pipeline.ask import Asker
 from grader.probes.saved import load_checkpoint, load_outputs
 from grader.sandbox.host import Sandbox
 from grader.verdicts import Evidence, Verdict
+from homework.homework import HOMEWORK
 from homework.inspections.accuracies import Measured, NotMeasured, build_model, draw_sample, measure, possible_claims
 from homework.inspections.claims import Claims, _Claim, _complaint, _how_far_checked
 from reference.vision.autoencoder import MaskedAutoEncoder
@@ -85,7 +86,7 @@ def judged(
     nothing = Code((), {}, {}, {}, {})
     with Sandbox({"load_outputs": load_outputs, "load_checkpoint": load_checkpoint}) as sandbox:
         intake = Intake({"vision": nothing}, tensors={"autograder": file({"output": GOOD}), **files})
-        asker = Asker(sandbox, intake, b"secret", "cpu", 1024)
+        asker = Asker(HOMEWORK, sandbox, intake, b"secret", "cpu", 1024)
         return Claims(asker, cifar10).judge_accuracies(time_limit_s)
 
 

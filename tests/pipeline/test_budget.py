@@ -10,11 +10,11 @@ import pytest
 
 from grader.pipeline.budget import Budget
 from grader.pipeline.run import Settings, grade_submission
-from grader.release.modules import solved_modules
-from grader.release.notebooks import edit_notebook, notebook_bytes, solved_notebook
+from grader.release.notebooks import edit_notebook, notebook_bytes
 from grader.rubric import Question, Rubric, load_rubric
 from grader.verdicts import Verdict
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_modules, solved_notebook
 
 GRADER = Path(__file__).parents[2] / "grader"
 

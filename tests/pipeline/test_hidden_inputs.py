@@ -13,6 +13,7 @@ from grader.intake.survey import survey
 from grader.pipeline.ask import with_labels
 from grader.pipeline.run import Settings, grade_submission
 from grader.rubric import Question, Rubric
+from homework.homework import HOMEWORK
 
 WANTED = {"vision": ("patchify", "unpatchify")}
 SPY = """
@@ -36,7 +37,7 @@ def output_of(folder: Path, name: str, *sources: str) -> str:
     (folder / "in").mkdir(parents=True)
     (folder / "in" / name).write_bytes(notebook(*sources))
     question = Question("vision", "1.1", "patchify.output", 2, "t", "a", time_limit_s=20)
-    grade_submission(folder / "in", Settings(Rubric("HW", 60, (question,)), folder / "out"))
+    grade_submission(folder / "in", Settings(HOMEWORK, Rubric("HW", 60, (question,)), folder / "out"))
     results = json.loads((folder / "out" / "results.json").read_text())
     return str(results["tests"][0]["output"])
 
@@ -53,7 +54,8 @@ def test_student_code_sees_no_file_name_and_the_student_reads_it(tmp_path: Path)
 
 def taken(**files: bytes) -> Intake:
     """Return the intake of files; in a name, two underscores stand for a point."""
-    return read_survey(survey({name.replace("__", "."): content for name, content in files.items()}, WANTED))
+    named = {name.replace("__", "."): content for name, content in files.items()}
+    return read_survey(survey(named, WANTED, HOMEWORK.files))
 
 
 BASE = {"a__ipynb": notebook("def patchify(x): return x", "def unpatchify(x): return x"), "tool__py": b"A = 1\n"}

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from grader.checks.misconceptions import Misconception
 from grader.intake.report import Cell, Code
 from grader.pipeline.places import places_of
-from homework.misconceptions import CATALOGUE, Misconception
+from tests.known import CATALOGUE
 
 MODEL = '''class Other(nn.Module):
     def forward(self, images):

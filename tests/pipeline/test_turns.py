@@ -19,12 +19,12 @@ from grader.pipeline.budget import Budget
 from grader.pipeline.questions import Questions
 from grader.pipeline.run import Settings, grade_submission
 from grader.pipeline.turns import judged_in_turn
-from grader.release.notebooks import solved_notebook
 from grader.rubric import Question, load_rubric
 from grader.sandbox.host import Running, Sandbox
 from grader.sandbox.outcome import Ending, Outcome
 from grader.verdicts import Evidence, Verdict, passed
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_notebook
 
 RUBRIC = load_rubric(HOMEWORK.rubric)
 HELPERS = {"random_masking.output", "random_masking.generality", "restore_masked.output", "patchify.output"}

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from grader.commands.preview import write_previews
+from homework.homework import HOMEWORK
 from tests.browsing import SIZES, Visit, launched
 from tests.preview.samples import SECRETS, STAFF_ONLY, all_results, visible_results
 from tests.preview.test_views import METADATA, write
@@ -32,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     metadata = write(made / "metadata.json", METADATA)
     for name, results in (("some", all_results()), ("all", visible_results())):
         source = write(made / f"{name}.json", results)
-        write_previews(source, out=made / f"{name}.html", metadata=metadata, moment="auto", view="both")
+        write_previews(HOMEWORK, source, out=made / f"{name}.html", metadata=metadata, moment="auto", view="both")
     return made
 
 

@@ -36,6 +36,7 @@ from grader.preview.formats import to_html
         ("ansi", "\x1b[1;31mr<\x1b[0m x", '<pre><span class="ansi-red ansi-bold">r&lt;</span> x</pre>'),
         ("ansi", "\x1b[92mg\x1b[39;22mn\x1b[2J\x1b]0;t\x07m", '<pre><span class="ansi-green">g</span>nm</pre>'),
         ("ansi", "a\x1b", "<pre>a</pre>"),
+        ("ansi", f"\x1b[{'3' * 5000}mr\x1b[{'0;' * 3000}31mx", '<pre>r<span class="ansi-red">x</span></pre>'),
     ],
 )
 def test_a_format_is_shown_as_on_the_platform(output_format: str, text: str, shown: str) -> None:

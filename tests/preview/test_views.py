@@ -17,8 +17,11 @@ from grader.feedback.pictures import pictures_to_json
 from grader.preview.page import render_page
 from grader.preview.report import Submission, read_report, read_submission
 from grader.preview.views import Moment, Viewer, moment_of
+from homework.homework import HOMEWORK
 from tests.preview import samples
 from tests.preview.samples import SECRETS, STAFF_ONLY, pictures, question
+
+TITLES = {"vision": "Masked <autoencoders>"}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def write(path: Path, content: Any) -> Path:
 
 def page_of(content: Any, folder: Path, *, viewer: Viewer, moment: Moment = Moment.BEFORE_DUE) -> str:
     """Return a page of results."""
-    return render_page(read_report(write(folder / "results.json", content)), viewer=viewer, moment=moment)
+    return render_page(read_report(write(folder / "results.json", content), TITLES), viewer=viewer, moment=moment)
 
 
 def secrets_in(page: str, names: Sequence[str]) -> list[str]:
@@ -82,7 +85,7 @@ def test_a_students_page_holds_no_byte_of_what_is_hidden(
 def test_with_a_hidden_test_students_see_no_total(results: dict[str, Any], tmp_path: Path) -> None:
     """Neither the score nor the number of points that there are in all; what is shown sums what is seen."""
     page = page_of(results, tmp_path, viewer=Viewer.STUDENT, moment=Moment.PUBLISHED)
-    report = read_report(tmp_path / "results.json")
+    report = read_report(tmp_path / "results.json", TITLES)
 
     assert "The total is not shown" in page
     assert report.max_score == 104
@@ -133,8 +136,10 @@ def test_each_viewer_has_a_file(results: dict[str, Any], tmp_path: Path) -> None
     """By default two files beside the results; a single view goes where it is told to."""
     source = write(tmp_path / "results.json", results)
 
-    both = write_previews(source, out=None, metadata=None, moment="auto", view="both")
-    one = write_previews(source, out=tmp_path / "new" / "x.html", metadata=None, moment="auto", view="student")
+    both = write_previews(HOMEWORK, source, out=None, metadata=None, moment="auto", view="both")
+    one = write_previews(
+        HOMEWORK, source, out=tmp_path / "new" / "x.html", metadata=None, moment="auto", view="student"
+    )
 
     assert [path.name for path in both] == ["preview.student.html", "preview.staff.html"]
     assert one == [tmp_path / "new" / "x.html"]
@@ -145,7 +150,7 @@ def test_each_viewer_has_a_file(results: dict[str, Any], tmp_path: Path) -> None
 def test_metadata_names_the_submission(results: dict[str, Any], tmp_path: Path) -> None:
     """Title, people and times, escaped; the address of a student's mail stays out."""
     source, metadata = write(tmp_path / "results.json", results), write(tmp_path / "metadata.json", METADATA)
-    (path,) = write_previews(source, out=tmp_path / "x.html", metadata=metadata, moment="auto", view="staff")
+    (path,) = write_previews(HOMEWORK, source, out=tmp_path / "x.html", metadata=metadata, moment="auto", view="staff")
     page = path.read_text(encoding="utf-8")
 
     assert "<h1>Homework &lt;9&gt;</h1>" in page
@@ -190,6 +195,13 @@ def test_the_moment_follows_from_when_it_was_handed_in(
         (b'{"tests": [{"score": "many"}]}', "score is not a number"),
         (b'{"tests": [{"score": true}]}', "score is not a number"),
         (b'{"tests": [{"score": NaN}]}', "score is not a number"),
+        (b'{"score": 1' + b"0" * 400 + b"}", "score is not a number, or far too large"),
+        (b'{"tests": [{"max_score": -1' + b"0" * 400 + b"}]}", "max_score is not a number, or far too large"),
+        (b'{"tests": [{"score": "1e400"}]}', "score is not a number, or far too large"),
+        (b'{"tests": [{"score": 1e300}]}', "score is not a number, or far too large"),
+        (b'{"tests": [{"score": 1' + b"0" * 5000 + b"}]}", "is not JSON"),
+        (b'{"tests": [], "execution_time": 1' + b"0" * 400 + b"}", "execution_time is not a number"),
+        (b'{"tests": [{"number": 1' + b"0" * 400 + b"}]}", "number is not a number"),
         (b'{"tests": [{"name": []}]}', "name is not a text"),
         (b'{"tests": [{"visibility": "sometimes"}]}', "visibility is 'sometimes'"),
         (b'{"tests": [{"output_format": ["md"]}]}', "output_format is"),
@@ -201,7 +213,7 @@ def test_what_is_no_results_file_is_said_in_two_sentences(tmp_path: Path, conten
     path.write_bytes(content)
 
     with pytest.raises(StaffError) as error:
-        read_report(path)
+        read_report(path, TITLES)
 
     assert happened in error.value.happened
     assert str(path) in error.value.happened
@@ -210,7 +222,7 @@ def test_what_is_no_results_file_is_said_in_two_sentences(tmp_path: Path, conten
 
 def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     """For results and for metadata, with a file that is something else besides."""
-    for read in (read_report, read_submission):
+    for read in (lambda path: read_report(path, TITLES), read_submission):
         with pytest.raises(StaffError, match="cannot be read"):
             read(tmp_path / "nothing.json")
     with pytest.raises(StaffError, match="it has no assignment"):
@@ -233,15 +245,28 @@ def test_results_of_an_older_or_another_grader_are_shown(tmp_path: Path) -> None
     assert page_of({"score": 3}, tmp_path, viewer=Viewer.STUDENT).count("There are no questions") == 1
 
 
+def test_what_is_large_and_still_a_number_is_shown(tmp_path: Path) -> None:
+    """Points of any size that a course could give, and facts of any size, do not end the page."""
+    tests = [
+        question("1", "a", 10**12, 10**12, extra={"diagnosis": [10**400], "lent": [[[[]]]]}),
+        {"output": f"\x1b[{'9' * 5000}mred", "output_format": "ansi"},
+    ]
+    page = page_of({"tests": tests, "extra_data": {"x": 10**400}}, tmp_path, viewer=Viewer.STAFF)
+
+    assert "1e+12 / 1e+12" in page
+    assert "red" in page
+
+
 def test_pictures_that_cannot_be_read_or_drawn_do_no_harm(tmp_path: Path) -> None:
     """The caption stands for what cannot be drawn; staff read how many could not be read."""
     broken = [{"kind": "mask", "caption": "c"}, {"kind": "mask", "caption": "Only <words>.", "arrays": []}]
-    content = {"tests": [question("1", "a", 0, 1, extra={"pictures": [*broken, 7]})]}
+    wide = {"kind": "mask", "caption": "c", "arrays": [{"name": "a", "shape": [1e999], "dtype": "uint8", "data": ""}]}
+    content = {"tests": [question("1", "a", 0, 1, extra={"pictures": [*broken, 7, wide]})]}
 
     page = page_of(content, tmp_path, viewer=Viewer.STAFF)
 
     assert "Only &lt;words&gt;. (There is no picture of it here.)" in page
-    assert "2 could not be read" in page
+    assert "3 could not be read" in page
 
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg/onload=alert(1)>"
@@ -268,10 +293,19 @@ def test_text_that_no_file_can_hold_does_no_harm(tmp_path: Path) -> None:
     content = {"tests": [question(odd, odd, 0, 1, output=odd, tags=[odd], extra={"pictures": [picture]})]}
 
     written = write_previews(
-        write(tmp_path / "results.json", content), out=None, metadata=None, moment="auto", view="both"
+        HOMEWORK, write(tmp_path / "results.json", content), out=None, metadata=None, moment="auto", view="both"
     )
 
     assert all(path.read_text(encoding="utf-8").count("<figure>") == 1 for path in written)
+
+
+def test_parts_have_the_titles_of_the_homework(visible_results: dict[str, Any], tmp_path: Path) -> None:
+    """In the order of the report and escaped; a part that the homework has no title for is not named."""
+    page = page_of(visible_results, tmp_path, viewer=Viewer.STUDENT)
+
+    assert "Masked &lt;autoencoders&gt;" in page
+    assert "Meta-learning" not in page
+    assert "Questions" in page
 
 
 def test_the_command_writes_both_pages(results: dict[str, Any], tmp_path: Path) -> None:
@@ -285,6 +319,7 @@ def test_the_command_writes_both_pages(results: dict[str, Any], tmp_path: Path) 
     )
 
     assert (written.exit_code, later.exit_code) == (0, 0)
+    assert "Masked autoencoders" in (tmp_path / "x.html").read_text(encoding="utf-8")
     assert written.output.count("Written:") == 2
     assert "secret-published-name" not in (tmp_path / "preview.student.html").read_text(encoding="utf-8")
     assert "secret-published-name" in (tmp_path / "x.html").read_text(encoding="utf-8")

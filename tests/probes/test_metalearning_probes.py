@@ -143,17 +143,32 @@ def test_own_points_bring_home_a_mean(points: str) -> None:
     assert found["hidden"] == 0
 
 
-def test_an_update_in_single_precision_gets_its_own_kind_of_numbers() -> None:
-    """Whose features are float32 cannot multiply doubles; the loss is the same, and gradients still flow."""
+@pytest.mark.parametrize(
+    "single",
+    [
+        "def to_tensor(value): return torch.tensor(value, dtype=torch.float32)",
+        "def DummyModel(d): return torch.nn.Linear(d, 1)",
+        "",
+    ],
+)
+def test_an_update_in_single_precision_gets_its_own_kind_of_numbers(single: str) -> None:
+    """Whose model or tensors are float32 cannot multiply doubles; the loss is the same, and gradients still flow."""
+    modules = {"utils": UTILS}
     source = f"""
 import torch
 from utils import generate_x
+{single}
 {SIGNATURE}
     return (torch.tensor(generate_x(n, 'uniform_random'), dtype=torch.float32) @ w)
 """
     inputs = {**UPDATE, "cotangent/loss": np.ones(())}
+    if not single:
+        assert (
+            ask("meta_update_classification", source, inputs, settings=UPDATE_SETTINGS, modules=modules).kind == FAILURE
+        )
+        return
 
-    found = answer("meta_update_classification", source, inputs, settings=UPDATE_SETTINGS, modules={"utils": UTILS})
+    found = answer("meta_update_classification", source, inputs, settings=UPDATE_SETTINGS, modules=modules)
 
     assert float(found["loss"]) == pytest.approx(0.7)
     np.testing.assert_allclose(found["gradient/w_t"], UPDATE["points"], rtol=1e-6)

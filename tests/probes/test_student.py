@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from grader.probes.absent import Absent
-from grader.probes.student import NOTEBOOK_MODULE, Code, MissingName, Student, load
+from grader.probes.student import NOTEBOOK_MODULE, Cell, Code, MissingName, Student, load
 
 
 @pytest.fixture(autouse=True)
@@ -27,14 +27,14 @@ def _clean_imports() -> Iterator[None]:
 
 def student_of(*sources: str, modules: dict[str, str] | None = None, given: dict[str, object] | None = None) -> Student:
     """Run every statement of some cells and return the namespace."""
-    cells = [(f"nb.ipynb, code cell {index + 1}", textwrap.dedent(source)) for index, source in enumerate(sources)]
-    steps = [(index, step) for index, (_, text) in enumerate(cells) for step in range(len(ast.parse(text).body))]
+    cells = [Cell(f"nb.ipynb, code cell {index + 1}", textwrap.dedent(source)) for index, source in enumerate(sources)]
+    steps = [(index, step) for index, cell in enumerate(cells) for step in range(len(ast.parse(cell.source).body))]
     return load(Code(cells, steps, modules or {}), given or {})
 
 
 def test_only_the_asked_statements_run_in_their_order() -> None:
     """A plan may leave statements out and need not follow the notebook."""
-    code = Code([("one", "a = 1\nraise SystemExit\nb = a + 1"), ("two", "a = 10")], [(1, 0), (0, 2)])
+    code = Code([Cell("one", "a = 1\nraise SystemExit\nb = a + 1"), Cell("two", "a = 10")], [(1, 0), (0, 2)])
 
     student = load(code, {})
 
@@ -93,13 +93,13 @@ def test_a_name_that_is_nowhere_is_missing_without_a_cause() -> None:
     ],
 )
 def test_an_absent_library_can_be_imported_named_and_inherited_from(statement: str, name: str) -> None:
-    """Only calling it raises, with its name, so that an unused import costs nothing."""
+    """Only computing with it raises, with its name, so that an unused import costs nothing."""
     student = student_of(statement, f"class Data({name}): pass\ndef use(): return {name}.anything('x')")
 
     assert isinstance(student.get(name), Absent)
-    assert student.get("Data").__mro__[1] is object
+    assert isinstance(student.get("Data")(), student.get("Data"))
     with pytest.raises(ModuleNotFoundError, match="is not available to the grader"):
-        student.get("use")()
+        student.get("use")() + 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ import pytest
 
 from grader.errors import StaffError
 from grader.release.answers import PARTS, answers_markdown, figure_files, gather_answers
-from grader.release.notebooks import NotebookNode, solved_notebook
+from grader.release.notebooks import NotebookNode
+from homework.release.measured import require_same_weights
+from homework.release.sources import solved_notebook
+from reference.metalearning.answers import load_numbers
 
 META = [f"metalearning-part{part}" for part in range(3)]
 
@@ -34,7 +37,7 @@ def test_every_part_has_its_question_its_answer_and_its_plots() -> None:
     assert "What will $\\beta$ go to?" in answers["(d)"].question
     assert "downward spike" in answers["(e) 1"].question
     assert len(answers["(f)"].figures) == 4
-    assert answers["(h) 2"].figures == ()
+    assert len(answers["(e) 2"].figures) == len(answers["(h) 2"].figures) == 2  # the weights over the iterations
     assert all(base64.b64decode(figure).endswith((b"1", b"2")) for figure in answers["(f)"].figures)
 
 
@@ -54,3 +57,22 @@ def test_a_lost_answer_is_loud() -> None:
     """A part without an answer stops the release, and is seen in the message."""
     with pytest.raises(StaffError, match=r"answer \(a\), \(b\), \(c\), \(d\), \(g\)"):
         gather_answers([as_executed(META[0]), as_executed(META[2])])
+
+
+def as_run(weights: list[str]) -> NotebookNode:
+    """Return a notebook whose runs printed these true weights."""
+    printed = "".join(f"weights of the true features: [{each}]\nof the others: smallest 0.18\n" for each in weights)
+    cell = nbformat.v4.new_code_cell("run()", outputs=[nbformat.v4.new_output("stream", text=printed)])
+    return nbformat.v4.new_notebook(cells=[cell])
+
+
+def test_answers_speak_of_the_weights_that_the_notebooks_learned() -> None:
+    """Runs that end with the weights of the answers pass; one that ends with others stops the release."""
+    numbers = load_numbers()
+    ends = [numbers[part]["true"] for part in ("e", "f5", "f1", "g", "h")]
+    printed = [f"{true['smallest']:.2f}  {true['largest']:.2f}" for true in ends]
+
+    require_same_weights([as_run(printed[:3]), as_run(printed[3:])], numbers)
+
+    with pytest.raises(StaffError, match=r"3\.8, 3\.89"):
+        require_same_weights([as_run(["3.80 3.89", *printed[1:3]]), as_run(printed[3:])], numbers)

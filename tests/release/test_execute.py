@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nbformat
 import pytest
 
 from grader.errors import StaffError
 from grader.release.execute import execute
 from grader.release.notebooks import notebook_bytes
+from grader.release.progress import Step
+from grader.release.solutions import epochs_heard
 
 SHOWS = """\
 import os
@@ -57,3 +61,26 @@ def test_a_cell_that_fails_stops_the_release(source: str, limit_s: int, words: s
     """A cell that raises or hangs is a StaffError that says so."""
     with pytest.raises(StaffError, match=words):
         execute(notebook(source), {}, environment={}, limit_s=limit_s)
+
+
+def test_what_a_cell_prints_is_heard_and_a_named_folder_stays(tmp_path: Path) -> None:
+    """Epochs are counted as they are printed, and a second run finds what the first one kept."""
+    source = "print('epoch 1: training loss 0.5'); open('kept', 'a').write('x')"
+    heard: list[str] = []
+
+    for _ in range(2):
+        execute(notebook(source), {}, environment={}, limit_s=60, on_text=heard.append, work=tmp_path / "work")
+
+    assert "".join(heard).count("epoch 1: training loss 0.5") == 2
+    assert (tmp_path / "work" / "kept").read_text() == "xx"
+
+
+def test_epochs_are_counted_also_where_training_goes_on() -> None:
+    """Of 30 epochs two were done before; the ones that are printed come on top."""
+    steps: list[Step] = []
+    listen = epochs_heard("epochs", notebook("vit_epochs = 10", "mae_epochs = 20"), steps.append)
+
+    for text in ("vit.checkpoint: 2 epochs were done before. Delete", "epoch 3: training loss 1\n", "something else"):
+        listen(text)
+
+    assert steps == [Step("epochs", 2, 30), Step("epochs", 3, 30)]

@@ -15,14 +15,18 @@ import pytest
 import torch
 
 from grader.errors import StaffError
-from grader.release import gate
 from grader.release.autograder import _contents
-from grader.release.gate import MISTAKES, Trial, complaint, release_gate, trials_with_mistakes
-from grader.release.notebooks import REPOSITORY, notebook_bytes, solved_notebook
+from grader.release.gate import complaint, release_gate
+from grader.release.notebooks import notebook_bytes
+from grader.release.submissions import write_zip
+from grader.release.workshop import Trial
 from grader.rubric import load_rubric
 from homework.homework import HOMEWORK
+from homework.release.gate_mistakes import MISTAKES, Mistake, trials_with_mistakes
 from homework.release.second_solution import CLASSIFICATION, THEORY, VISION
+from homework.release.sources import REPOSITORY, solved_notebook
 from homework.release.vectors import write_vectors
+from homework.workshop import WORKSHOP
 
 RUBRIC = load_rubric(HOMEWORK.rubric)
 
@@ -37,7 +41,7 @@ def results(loses: set[str]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
-def test_a_mistake_has_to_cost_exactly_its_own_questions(mistake: gate.Mistake) -> None:
+def test_a_mistake_has_to_cost_exactly_its_own_questions(mistake: Mistake) -> None:
     """Its points gone and all others there is right; one question more, one less, or one unnamed is not."""
     trial = Trial("this", Path("this.zip"), mistake.loses)
     other = "patchify.output"
@@ -64,7 +68,7 @@ def test_each_trial_is_the_second_solution_with_one_mistake(tmp_path: Path) -> N
     """The text goes after the first solution, compiles, and is different in each trial; the rest is as handed in."""
     notebooks = {name: solved_notebook(name) for name in ("MAE_student", "metalearning-part0")}
     files = {f"{name}.ipynb": notebook_bytes(notebook) for name, notebook in notebooks.items()}
-    solved = gate.write_zip(tmp_path / "solved.zip", {**files, "utils_classification.py": b"x = 1\n", "a.pt": b"a"})
+    solved = write_zip(tmp_path / "solved.zip", {**files, "utils_classification.py": b"x = 1\n", "a.pt": b"a"})
 
     trials = trials_with_mistakes(solved, tmp_path)
 
@@ -108,16 +112,20 @@ def test_answers_that_students_do_not_hold_are_refused(tmp_path: Path) -> None:
     torch.save(held, tmp_path / "student_templates" / "public_vectors.pt")
 
     with pytest.raises(StaffError, match="another `images` of unpatchify"):
-        release_gate(tmp_path, tmp_path, rubric=RUBRIC)
+        release_gate(HOMEWORK, WORKSHOP, tmp_path, tmp_path, rubric=RUBRIC)
 
 
 def test_the_zip_holds_what_grading_needs_and_no_more() -> None:
     """No notebook source, no release and no cache goes in; every module that `grade` imports from ours does."""
-    names = {name for name, _ in _contents(HOMEWORK.rubric)}
+    names = {name for name, _ in _contents(HOMEWORK, HOMEWORK.rubric)}
 
-    assert {"setup.sh", "run_autograder", "grader/__main__.py", "grader/rubric.yaml"} <= names
+    assert {"setup.sh", "run_autograder", "grader/__main__.py", "homework/rubric.yaml"} <= names
     assert not [
-        name for name in names if name.startswith(("reference/notebooks", "grader/release", "tests", "examples"))
+        name
+        for name in names
+        if name.startswith(
+            ("reference/notebooks", "grader/release", "homework/release", "homework/submissions", "tests", "examples")
+        )
     ]
     assert not [name for name in names if "__pycache__" in name]
     assert "student_templates/MAE_student.ipynb" in names

@@ -19,9 +19,15 @@ import torch
 
 from benchmarks.metalearning import Part, fast_numbers, largest_difference, literal_numbers, timed
 from benchmarks.student_modules import utils_classification_copypaste
-from grader.release.modules import module_sources, solved_modules, template_modules
-from grader.release.notebooks import NotebookNode, edit_notebook, solved_notebook, template_notebook
-from grader.release.submissions import META_NOTEBOOKS
+from grader.release.notebooks import NotebookNode, edit_notebook
+from homework.release.sources import (
+    module_sources,
+    solved_modules,
+    solved_notebook,
+    template_modules,
+    template_notebook,
+)
+from homework.release.submissions import META_NOTEBOOKS
 from reference.metalearning.regression import run_regression
 from reference.metalearning.settings import PART_G
 
@@ -89,8 +95,8 @@ MISTAKES = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Run inside a folder that holds self_check.py alone; plots are drawn and thrown away."""
-    write_modules(tmp_path, {"self_check.py": template_modules()["self_check.py"]})
+    """Run inside a folder that holds what serves the notebooks; plots are drawn and thrown away."""
+    write_modules(tmp_path, {name: template_modules()[name] for name in ("self_check.py", "notebook_tools.py")})
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     loaded = {name: sys.modules.pop(name) for name in MODULES if name in sys.modules}
@@ -180,6 +186,10 @@ def test_solved_experiments_run_on_a_tiny_budget(folder: Path, name: str) -> Non
 
     assert printed.count("weights of the true features") == (3 if name.endswith("1") else 2)
     assert np.all(namespace["feature_weights"][5:11] > 1.0)
+    history = sys.modules["utils_visualization"].WEIGHT_HISTORY
+    assert list(history) == [0, 2]
+    assert np.all(history[0] == 1.0)
+    assert np.all(history[2] == namespace["feature_weights"])
     assert "not checked" not in printed
     assert printed.count("correct on the public inputs.") == (0 if name.endswith("1") else 4)
 
@@ -226,7 +236,7 @@ def test_last_cell_of_part_two_packs_everything(folder: Path) -> None:
         (folder / f"{name}.ipynb").write_text("{}")
     (folder / "autograder.pt").write_bytes(b"results")
     notebook = solved_notebook("metalearning-part2")
-    notebook.cells = [cell for cell in notebook.cells if "zipfile" in cell.source or "pack_submission" in cell.source]
+    notebook.cells = [cell for cell in notebook.cells if "pack_submission(" in cell.source]
 
     _, first = run_cells(notebook)
     (folder / "mae_pretrained.pt").write_bytes(b"model")

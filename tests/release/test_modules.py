@@ -11,12 +11,13 @@ from grader.intake.report import read_survey
 from grader.intake.survey import survey
 from grader.pipeline.handed_out import given_modules
 from grader.pipeline.questions import wanted_names
-from grader.release.modules import edit_modules, module_sources, solved_modules, template_modules
-from grader.release.notebooks import notebook_bytes, notebook_sources, solved_notebook
+from grader.release.modules import edit_modules
+from grader.release.notebooks import notebook_bytes
 from homework.answers import ANSWERS
 from homework.homework import HOMEWORK
+from homework.release.sources import module_sources, notebook_sources, solved_modules, solved_notebook, template_modules
 
-GIVEN = ["self_check.py", "utils.py", "utils_reg.py", "utils_visualization.py"]
+GIVEN = ["notebook_tools.py", "self_check.py", "utils.py", "utils_reg.py", "utils_visualization.py"]
 WRITTEN = ["utils_classification.py", "utils_classification_copypaste.py"]
 WRITTEN_FUNCTIONS = {
     "meta_update_classification",
@@ -65,7 +66,7 @@ def functions_of(text: str) -> dict[str, ast.FunctionDef]:
 
 
 def test_all_modules_are_there() -> None:
-    """Six modules are handed out, under the names that the notebooks import."""
+    """Seven modules are handed out, under the names that the notebooks import."""
     assert [source.name for source in module_sources()] == sorted(GIVEN + WRITTEN)
 
 
@@ -130,20 +131,16 @@ def test_edits_are_loud() -> None:
             edit_modules(modules, {name: {"x = 1": "x = 2"}})
 
 
-def test_the_self_check_changes_nothing_of_what_is_graded() -> None:
-    """With self_check.py in the zip and without it, workers get the same code, and neither is remarked upon."""
+def test_what_serves_the_notebooks_changes_nothing_of_what_is_graded() -> None:
+    """With self_check.py and notebook_tools.py in the zip and without, workers get the same code and no remark."""
     files = {f"{source.stem}.ipynb": notebook_bytes(solved_notebook(source.stem)) for source in notebook_sources()}
     files |= {name: text.encode() for name, text in solved_modules().items()}
 
+    bare = {name: data for name, data in files.items() if name not in ("self_check.py", "notebook_tools.py")}
     with_it = read_survey(survey(files, wanted_names(ANSWERS), HOMEWORK.files))
-    without = read_survey(
-        survey(
-            {name: data for name, data in files.items() if name != "self_check.py"},
-            wanted_names(ANSWERS),
-            HOMEWORK.files,
-        )
-    )
+    without = read_survey(survey(bare, wanted_names(ANSWERS), HOMEWORK.files))
 
     assert with_it.parts == without.parts
     assert with_it.notes == without.notes
-    assert "self_check" in given_modules(HOMEWORK)
+    assert len(bare) == len(files) - 2
+    assert {"self_check", "notebook_tools"} <= given_modules(HOMEWORK).keys()

@@ -10,16 +10,9 @@ import nbformat
 import pytest
 
 from grader.errors import StaffError
-from grader.release.notebooks import (
-    REPOSITORY,
-    edit_notebook,
-    notebook_bytes,
-    notebook_sources,
-    render,
-    solved_notebook,
-    template_notebook,
-)
+from grader.release.notebooks import edit_notebook, notebook_bytes, render
 from grader.release.regions import ANSWER_PLACEHOLDER
+from homework.release.sources import REPOSITORY, notebook_sources, solved_notebook, template_notebook
 
 # Shorter lines, such as `return loss`, may well stand in given code, too.
 SHORT_LINE = 30

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from grader.release.modules import module_sources
-from grader.release.notebooks import REPOSITORY, notebook_sources
 from grader.release.templates import write_templates
+from homework.release.sources import REPOSITORY, module_sources, notebook_sources
 from homework.release.vectors import public_vectors, write_vectors
+from homework.workshop import WORKSHOP
 
 COMMITTED = REPOSITORY / "student_templates"
 KEYS = {
@@ -28,7 +28,7 @@ KEYS = {
 
 def test_committed_templates_are_fresh(tmp_path: Path) -> None:
     """Writing the templates anew gives the bytes of every file under student_templates, and no other is there."""
-    written = write_templates(tmp_path)
+    written = write_templates(WORKSHOP, tmp_path)
     names = {path.name for path in written}
 
     assert names == {

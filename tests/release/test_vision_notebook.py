@@ -8,6 +8,7 @@ import io
 import sys
 import types
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import torch
 from torch.utils.data import TensorDataset
 
 from grader.pipeline.selfcheck import check_submission
-from grader.release.modules import template_modules
-from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes, solved_notebook, template_notebook
+from grader.release.notebooks import NotebookNode, edit_notebook, notebook_bytes
 from homework.homework import HOMEWORK
+from homework.release.sources import solved_notebook, template_modules, template_notebook
 from homework.release.vectors import write_vectors
 
+TOOLS = ("notebook_tools", "self_check")
 WRITTEN = [
     "patchify",
     "unpatchify",
@@ -99,19 +101,23 @@ MISTAKES = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run inside a folder with the public vectors and the self-check alone."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Run inside a folder with the public vectors and what the notebook imports."""
     write_vectors(tmp_path / "public_vectors.pt")
-    (tmp_path / "self_check.py").write_text(template_modules()["self_check.py"])
+    for name in TOOLS:
+        (tmp_path / f"{name}.py").write_text(template_modules()[f"{name}.py"])
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return tmp_path
+    yield tmp_path
+    for name in TOOLS:
+        sys.modules.pop(name, None)
 
 
 def run_cells(notebook: NotebookNode, *, training: bool = False, last: str = "") -> tuple[dict[str, Any], str]:
     """Run a notebook's cells in order, stop after the one that contains `last`, return names and output."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    sys.modules.pop("self_check", None)  # a notebook has a kernel, and with it the module, of its own
+    for name in TOOLS:
+        sys.modules.pop(name, None)  # a notebook has a kernel, and with it the modules, of its own
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         for cell in notebook.cells:
             if cell.cell_type == "code" and (training or "training" not in cell.metadata.get("tags", [])):
@@ -228,7 +234,8 @@ def test_last_cell_packs_what_lies_beside_it(folder: Path) -> None:
 
     with zipfile.ZipFile(folder / "hw4_submission.zip") as archive:
         names = archive.namelist()
-    assert names == ["mine.ipynb", "helpers.py", "self_check.py", "autograder.pt", "mae_pretrained.pt"]
+    tools = [f"{name}.py" for name in TOOLS]
+    assert names == ["mine.ipynb", "helpers.py", *tools, "autograder.pt", "mae_pretrained.pt"]
     assert "Missing in the zip: mae_pretrained.pt" in first
     assert "mae_pretrained.pt. " not in second
     assert "Missing in the zip: MAE_student.ipynb, metalearning-part0.ipynb," in second
@@ -267,5 +274,13 @@ def test_training_cells_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert {"vit_acc", "mae_linear_acc", "mae_finetune_acc"} <= namespace["output"].keys()
     assert "epoch 1: training loss" in printed
     assert "Missing in autograder.pt" not in printed
+    assert "There is no GPU: training would take about a day." in printed
+    assert printed.count("Training was cut short: 1 of") == 3
     saved = torch.load(folder / "mae_pretrained.pt", weights_only=True)
     assert saved.keys() == namespace["mae"].state_dict().keys()
+
+    _, printed = run_cells(notebook, training=True)  # as after a disconnect
+
+    assert printed.count("1 epochs were done before") == 4
+    assert "epoch 1: training loss" not in printed
+    assert "Missing in autograder.pt" not in printed

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.release.notebooks import solved_notebook
+from grader.errors import StaffError
 from grader.stand_in import FOLDER
+from homework.release.sources import solved_notebook
 from homework.release.vision_run import prepare_vision
 
 SOLVED = solved_notebook("MAE_student")
@@ -27,15 +28,15 @@ def test_without_cifar10_digits_stand_in(monkeypatch: pytest.MonkeyPatch, gpu: b
 
     banner = run.notebook.cells[0].source
     assert "These are stand-in images: the accuracies below are not CIFAR-10's." in banner
-    assert "**256" in banner
-    assert "epochs are reduced" in banner
+    assert "**640" in banner
+    assert "epochs are others" in banner
     assert run.environment == {
         "PYTHONPATH": str(FOLDER),
         "CUDA_VISIBLE_DEVICES": "",
-        "GRADER_STAND_IN_IMAGES": "256",
+        "GRADER_STAND_IN_IMAGES": "640",
     }
     code = code_of(run.notebook)
-    for name in ("vit_epochs = 3", "mae_epochs = 6", "linear_epochs = 3", "finetune_epochs = 2", "batch_size = 16"):
+    for name in ("vit_epochs = 4", "mae_epochs = 60", "linear_epochs = 8", "finetune_epochs = 4", "batch_size = 16"):
         assert f"{name}  #" in code
 
 
@@ -46,9 +47,9 @@ def test_cifar10_without_a_gpu_is_cut_short(monkeypatch: pytest.MonkeyPatch, tmp
     run = prepare_vision(SOLVED, gpu=False)
 
     assert run.environment["GRADER_CIFAR10"] == str(tmp_path)
-    assert run.environment["GRADER_STAND_IN_IMAGES"] == "256"
+    assert run.environment["GRADER_STAND_IN_IMAGES"] == "640"
     assert "not those asked for" in run.notebook.cells[0].source
-    assert "vit_epochs = 3" in code_of(run.notebook)
+    assert "vit_epochs = 4" in code_of(run.notebook)
 
 
 def test_cifar10_on_a_gpu_is_trained_on_as_handed_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -71,3 +72,24 @@ def test_the_solved_notebook_is_left_as_it_is() -> None:
     assert runs[0] == runs[1]
     assert code_of(SOLVED) == before
     assert "torch.manual_seed(182)" in runs[0].cells[1].source
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_training_in_full_keeps_its_epochs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gpu: bool) -> None:
+    """With --full all images and epochs, with or without a GPU, in a folder that stays; the banner says which."""
+    monkeypatch.setenv("GRADER_CIFAR10", str(tmp_path))
+
+    run = prepare_vision(SOLVED, gpu=gpu, full=True)
+
+    assert "GRADER_STAND_IN_IMAGES" not in run.environment
+    assert code_of(SOLVED) in code_of(run.notebook)
+    assert run.work is not None
+    assert ("on a GPU" in run.notebook.cells[0].source) == gpu
+
+
+def test_training_in_full_without_cifar10_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sentence before anything is computed."""
+    monkeypatch.delenv("GRADER_CIFAR10", raising=False)
+
+    with pytest.raises(StaffError, match="GRADER_CIFAR10 does not name its folder"):
+        prepare_vision(SOLVED, gpu=False, full=True)

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from grader.release import autograder
-from grader.release.notebooks import REPOSITORY, edit_notebook, notebook_bytes, solved_notebook
+from grader.release.notebooks import edit_notebook, notebook_bytes
 from homework.homework import HOMEWORK
+from homework.release.sources import REPOSITORY, solved_notebook
 
 ASKED = ("patchify.output", "unpatchify.output")
 SPY = """\
@@ -48,6 +49,23 @@ def small_autograder(folder: Path) -> Path:
         if "grader/secret.key" not in archive.namelist():
             archive.writestr("grader/secret.key", b"secret")
     return path
+
+
+def test_the_zip_says_whose_grader_it_is_and_has_nothing_but_what_grades(place: Path) -> None:
+    """The homework's package with contract, answers and rubric; no known submission, no source of notebooks or zips."""
+    with zipfile.ZipFile(small_autograder(place)) as archive:
+        names = archive.namelist()
+        package = archive.read("homework_package").decode()
+
+    assert package == "homework\n"
+    assert len(set(names)) == len(names)
+    assert {f"homework/{name}" for name in ("homework.py", "contract.py", "answers.py", "rubric.yaml")} <= set(names)
+    left_out = ("release/", "trust/", "submissions/", "workshop.py", "mutants_judged.yaml")
+    assert not [name for name in names if name.startswith(tuple(f"homework/{each}" for each in left_out))]
+    assert not [name for name in names if name.startswith(("grader/release", "grader/trust", "reference/notebooks"))]
+    assert [name for name in names if name.startswith("homework/") and name.endswith(".yaml")] == [
+        "homework/rubric.yaml"
+    ]
 
 
 def spying_notebook(hidden: list[Path], open_to_all: list[Path]) -> bytes:
@@ -95,6 +113,8 @@ def test_a_worker_on_the_platform_reads_neither_answers_nor_secrets(place: Path)
     results = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
     assert [test["extra_data"]["verdict"] for test in results["tests"]] == ["PASSED", "FAILED"]
     assert all(path.exists() for path in hidden)
+    for room in ("grader", "homework", "reference"):  # compiled by setup.sh, once, for the grader writes nothing there
+        assert list((root / "source" / room).rglob("*.pyc"))
     assert "0 processes left behind" in done.stdout
     assert str(root / "results" / "results.json") in "".join(done.stdout.split("\n"))
 

@@ -7,13 +7,18 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from reference.metalearning.maml import Examples, adapt, losses_after_adaptation, meta_train, parameters_of
+from reference.metalearning.maml import Examples, adapt, losses_after_adaptation, meta_train
 from reference.metalearning.sinusoid import SinusoidSettings, run_sinusoid
 
 
 @pytest.fixture(autouse=True)
 def _one_torch_thread() -> None:
     torch.set_num_threads(1)
+
+
+def parameters_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of a module's parameters by name, ready to be learned."""
+    return {name: value.detach().clone().requires_grad_() for name, value in model.named_parameters()}
 
 
 def tiny_network() -> nn.Module:

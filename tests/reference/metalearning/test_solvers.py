@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from reference.metalearning import plain_solvers
 from reference.metalearning.features import draw_points, fourier_features, signs
 from reference.metalearning.solvers import fit_logistic, full_rank_coefficients, min_norm_coefficients
 
@@ -82,3 +83,29 @@ def test_a_logistic_fit_without_a_minimum_says_so() -> None:
     """NaN in, a sentence out."""
     with pytest.raises(ArithmeticError, match="NaN"):
         fit_logistic(np.full((3, 2), np.nan), np.ones((3, 1)), inverse_penalty=1.0)
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 9), (20, 61), (40, 41), (90, 31)])
+def test_fast_solvers_are_the_textbooks(n: int, d: int) -> None:
+    """For wide, nearly square and tall designs each task's coefficients are those of the plain version."""
+    rng = np.random.default_rng(n)
+    features = fourier_features(draw_points(n, "uniform_random", rng), d)
+    values = features[:, 3:7] @ rng.normal(size=(4, 3))
+
+    squares = min_norm_coefficients(features, values)
+    logistic = fit_logistic(features, signs(values), inverse_penalty=10.0)
+
+    for task in range(3):
+        plain = plain_solvers.min_norm_coefficients(features, values[:, task])
+        # 40 random points on 41 features are so ill-conditioned that 3e-8 is what rounding leaves.
+        np.testing.assert_allclose(squares[:, task], plain, atol=1e-6)
+        plain = plain_solvers.fit_logistic(features, signs(values[:, task]), inverse_penalty=10.0)
+        np.testing.assert_allclose(logistic[:, task], plain, atol=1e-7)
+
+
+def test_a_plain_fit_that_does_not_converge_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too few steps, and a sentence instead of a half-learned task."""
+    monkeypatch.setattr(plain_solvers, "_NEWTON_STEPS", 1)
+
+    with pytest.raises(ArithmeticError, match="did not converge in 1 Newton steps"):
+        plain_solvers.fit_logistic(np.eye(2), np.ones(2), inverse_penalty=1.0)

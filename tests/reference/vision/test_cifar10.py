@@ -75,11 +75,9 @@ def known(version: Version, archive: Path) -> tuple[Version, ...]:
 def test_both_versions_give_the_same_images(version: Version, tmp_path: Path) -> None:
     """Images are (M, 3, 32, 32) bytes, labels 0 to 9; the test half is another file than the five to train on."""
     archive = tiny(tmp_path / "a.tar.gz", version)
-    assert not cifar10.is_there(tmp_path / "data")
 
     unpack(archive, tmp_path / "data", versions=known(version, archive))
 
-    assert cifar10.is_there(tmp_path / "data")
     images, found = read(tmp_path / "data", train=False)
     assert images.shape == (IMAGES, 3, 32, 32)
     np.testing.assert_array_equal(images.reshape(IMAGES, -1), pixels(5))
@@ -97,7 +95,7 @@ def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
     for wrong in (cifar10.VERSIONS, (replace(right, md5="0" * 32),), (replace(right, sha256="0" * 64),)):
         with pytest.raises(NotCifar10, match="checksum"):
             unpack(archive, tmp_path / "data", versions=wrong)
-    assert not cifar10.is_there(tmp_path / "data")
+    assert not (tmp_path / "data").exists()
 
 
 def test_nothing_but_batches_is_taken_out(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The small real images: sizes, values, and that tiles are cut where they should be."""
+"""The small real images: sizes and values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_sample_image
 
-from reference.vision.images import CHANNEL_MEAN, CHANNEL_STD, digits, normalise, photograph_tiles
+from reference.vision.images import CHANNEL_MEAN, CHANNEL_STD, digits, normalise, photographs
 
 
 def test_digits_are_labelled_rgb_images_of_homework_size() -> None:
@@ -19,16 +19,11 @@ def test_digits_are_labelled_rgb_images_of_homework_size() -> None:
     torch.testing.assert_close(images[:, 0], images[:, 2])
 
 
-def test_tiles_are_pieces_of_the_photograph() -> None:
-    """Tile 21 of 20 in a row is the second of the second row, channel first."""
-    tiles = photograph_tiles()
-    photograph = load_sample_image("china.jpg")
-
-    assert {name: tuple(images.shape) for name, images in tiles.items()} == {
-        "china": (260, 3, 32, 32),
-        "flower": (260, 3, 32, 32),
-    }
-    np.testing.assert_allclose(tiles["china"][21].permute(1, 2, 0).numpy() * 255, photograph[32:64, 32:64], atol=1e-4)
+def test_photographs_are_those_of_scikit_learn() -> None:
+    """Both are there, channel first, with values from 0 to 1."""
+    for name, image in photographs().items():
+        right = load_sample_image(f"{name}.jpg")
+        np.testing.assert_allclose(image.permute(1, 2, 0).numpy() * 255, right, atol=1e-4)
 
 
 def test_normalising_takes_the_channels_mean_to_zero_and_their_deviation_to_one() -> None:

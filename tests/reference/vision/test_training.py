@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from reference.vision.autoencoder import MaskedAutoEncoder
+from reference.vision.checkpoint import Checkpoint
 from reference.vision.classifier import ClassificationMAE
 from reference.vision.training import (
     FINE_TUNING_SETTINGS,
     LINEAR_PROBE_SETTINGS,
     PRETRAINING_SETTINGS,
     VIT_SETTINGS,
-    TensorBatches,
+    Batches,
     TrainingSettings,
     accuracy,
     make_optimizer,
@@ -26,13 +30,13 @@ from reference.vision.training import (
 from reference.vision.vit import ClassificationViT, Transformer
 
 
-def colour_batches(*, seed: int = 0) -> TensorBatches:
+def colour_batches(*, seed: int = 0) -> Batches:
     """Return 48 images of 8 × 8 noisy pixels whose label is their brightest channel."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(48) % 3
     images = 0.3 * torch.randn(48, 3, 8, 8, generator=generator)
     images[torch.arange(48), labels] += 1.0
-    return TensorBatches(images, labels, batch_size=16, generator=generator)
+    return DataLoader(TensorDataset(images, labels), batch_size=16, shuffle=True, generator=generator)
 
 
 def narrow_autoencoder() -> MaskedAutoEncoder:
@@ -52,7 +56,6 @@ def test_settings_are_those_of_the_homework() -> None:
     assert TrainingSettings(1e-3, 1e-9, 10, (0.9, 0.95)) == VIT_SETTINGS
     assert TrainingSettings(1e-4, 0.05, 20, (0.9, 0.95)) == PRETRAINING_SETTINGS
     assert LINEAR_PROBE_SETTINGS == FINE_TUNING_SETTINGS == TrainingSettings(1e-4, 1e-9, 20, (0.9, 0.95))
-    assert TensorBatches(torch.zeros(1), torch.zeros(1)).batch_size == 128
 
 
 def test_optimizer_uses_its_settings() -> None:
@@ -64,22 +67,6 @@ def test_optimizer_uses_its_settings() -> None:
     assert isinstance(optimizer, torch.optim.AdamW)
     assert (group["lr"], group["weight_decay"], group["betas"]) == (0.25, 0.5, (0.1, 0.2))
     assert len(group["params"]) == 2
-
-
-def test_batches_walk_over_every_image_once() -> None:
-    """Each walk gives all images with their labels, in a new order if there is a generator."""
-    images, labels = torch.arange(10.0), torch.arange(10)
-    shuffled = TensorBatches(images, labels, batch_size=4, generator=torch.Generator().manual_seed(0))
-    plain = TensorBatches(images, labels, batch_size=4)
-
-    walks = [list(shuffled), list(shuffled)]
-
-    for walk in walks:
-        assert [len(batch) for batch, _ in walk] == [4, 4, 2]
-        assert sorted(torch.cat([batch for batch, _ in walk]).tolist()) == images.tolist()
-        assert all(torch.equal(batch.long(), label) for batch, label in walk)
-    assert not torch.equal(walks[0][0][0], walks[1][0][0])
-    assert torch.equal(torch.cat([batch for batch, _ in plain]), images)
 
 
 def test_permutations_are_permutations_and_repeat() -> None:
@@ -171,15 +158,84 @@ def test_linear_probe_leaves_the_autoencoder_alone(detach: bool) -> None:
 def test_accuracy_counts() -> None:
     """Accuracy is the share of right answers over batches of unequal size."""
     logits = torch.eye(3)[torch.tensor([0, 1, 2, 0, 1])]
-    batches = TensorBatches(logits, torch.tensor([0, 1, 2, 2, 2]), batch_size=2)
+    batches = DataLoader(TensorDataset(logits, torch.tensor([0, 1, 2, 2, 2])), batch_size=2)
 
     assert accuracy(torch.nn.Identity(), batches) == pytest.approx(3 / 5)
 
 
 def test_plain_batches_will_do() -> None:
-    """A list of batches can stand in for TensorBatches, as a DataLoader can."""
+    """A list of batches can stand in for a DataLoader."""
     images, labels = torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
 
     history = train_classifier(narrow_vit(), [(images, labels)], settings=TrainingSettings(1e-3, 0.0, 1))
 
     assert len(history) == 1
+
+
+RECIPE = TrainingSettings(1e-3, 1e-9, 3)
+
+
+def train(path: Path, model: torch.nn.Module, *, settings: TrainingSettings = RECIPE) -> list[float]:
+    """Train on batches in a fixed order, and keep every epoch."""
+    return train_classifier(model, list(colour_batches()), settings=settings, checkpoint=Checkpoint(path))
+
+
+def test_training_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
+    """Two epochs, then a fresh model for three: one epoch is trained, and all is as if nothing had happened."""
+    whole, first, second = narrow_vit(), narrow_vit(), narrow_vit()
+    expected = train(tmp_path / "whole", whole)
+
+    train(tmp_path / "cut", first, settings=replace(RECIPE, epochs=2))
+    seen: list[int] = []
+    batches = list(colour_batches())
+    history = train_classifier(
+        second,
+        batches,
+        settings=RECIPE,
+        on_epoch=lambda epoch, _: seen.append(epoch),
+        checkpoint=Checkpoint(tmp_path / "cut"),
+    )
+
+    assert seen == [3]
+    assert history == pytest.approx(expected, rel=1e-6)
+    for resumed, right in zip(second.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(resumed, right)
+
+
+@pytest.mark.parametrize("change", ["code", "recipe", "cut short", "other sizes"])
+def test_a_checkpoint_of_something_else_is_not_taken_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    """Code that was corrected, another step size, half a file, another network: training begins again, and says so."""
+    path = tmp_path / "kept"
+    train(path, narrow_vit())
+    model, settings = narrow_vit(), RECIPE
+    if change == "code":
+        forward = model.forward
+        model.forward = lambda images: forward(images.flip(1))  # type: ignore[method-assign]
+    elif change == "recipe":
+        settings = replace(RECIPE, learning_rate=2e-3)
+    elif change == "cut short":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        model = ClassificationMAE(3, narrow_autoencoder(), embedding_dim=16)  # type: ignore[assignment]
+    before = copy.deepcopy(model.state_dict())
+
+    found = train(path, model, settings=replace(settings, epochs=0))
+
+    assert found == []
+    assert "training begins again" in capsys.readouterr().out
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
+    """The parameters and losses come back without an epoch; the masks that pretraining draws do not matter."""
+    batches = list(colour_batches())
+    first, second = narrow_autoencoder(), narrow_autoencoder()
+    settings = TrainingSettings(1e-3, 0.05, 2)
+
+    losses = pretrain(first, batches, settings=settings, checkpoint=Checkpoint(tmp_path / "mae"))
+    again = pretrain(second, [], settings=settings, checkpoint=Checkpoint(tmp_path / "mae"))
+
+    assert again == losses
+    assert all(torch.equal(*pair) for pair in zip(first.parameters(), second.parameters(), strict=True))

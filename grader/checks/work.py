@@ -26,15 +26,16 @@ def nudged(exam: Exam) -> Exam:
     """
     Return an exam that asks the first case again and again, with one input after the other a little aside.
 
-    The first case of the result is the first one as it is; for each input of real numbers follow two, the second of
-    them twice as far aside. All have the same seed, so what is drawn at random is drawn alike.
+    The first case stands there twice as it is: the first time, a module is built, which may draw random numbers. For
+    each input of real numbers follow two, the second of them twice as far aside. All have the same seed, so what is
+    drawn at random is drawn alike.
     """
     first = exam.cases[0]
     inputs = {name: array for name, array in first.inputs.items() if not name.startswith("cotangent/")}
     expected = {name: array for name, array in first.expected.items() if not name.startswith("gradient/")}
     base = replace(first, inputs=inputs, expected=expected)
     aside = [_aside(base, name, times) for name in _movable(inputs) for times in (1, 2)]
-    return replace(exam, cases=[base, *aside])
+    return replace(exam, cases=[base, base, *aside])
 
 
 def moves(exam: Exam, answers: Sequence[CaseAnswer]) -> bool:
@@ -48,7 +49,7 @@ def moves(exam: Exam, answers: Sequence[CaseAnswer]) -> bool:
     names = _movable(exam.cases[0].inputs)
     return bool(names) and any(
         all(
-            _follows(*(answers[place].get(output) for place in (0, 1 + 2 * index, 2 + 2 * index)))
+            _follows(*(answers[place].get(output) for place in (1, 2 + 2 * index, 3 + 2 * index)))
             for index in range(len(names))
         )
         for output in exam.cases[0].expected

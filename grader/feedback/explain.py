@@ -13,6 +13,7 @@ from grader.feedback.text import code, plain
 from grader.feedback.words import PART_NOT_FOUND
 from grader.verdicts import Evidence, Verdict
 
+_MOST_DIMENSIONS = 64
 _LAST_LINE = 1_000_000  # no cell has more lines
 _NEEDS_NEWER = "needs Python"  # as `grader.intake.newer` says it
 _KEEP_NAMES = "Keep the names of the template"
@@ -47,6 +48,7 @@ def explain_failure(
     *,
     function: str,
     not_run: Mapping[str, str],
+    right: Collection[str] = (),
     unwritten: Collection[str] = (),
     misplaced: Mapping[str, str] = MappingProxyType({}),
 ) -> Evidence:
@@ -57,6 +59,7 @@ def explain_failure(
         failure: see `grader.probes.failures.describe`; it comes from a worker, so nothing in it is trusted.
         function: what was asked for.
         not_run: names that are made only where the grader does not run code -> that cell.
+        right: other functions that the student sees to be right.
         unwritten: functions that still hold what was handed out in place of an answer.
         misplaced: names -> a sentence in Markdown on where they stand, which is not read as code.
     """
@@ -72,7 +75,33 @@ def explain_failure(
         return replace(_exception(failure, not_run=not_run), try_next=plain(misplaced[lacked], limit=500))
     if kind == "value":
         return _unusable_value(failure)
-    return _exception(failure, not_run=not_run)
+    evidence = _exception(failure, not_run=not_run)
+    helper = _right_helper(failure.get("where"), right)
+    return evidence if helper is None else _blamed_on_caller(evidence, failure, helper)
+
+
+def _right_helper(frames: object, right: Collection[str]) -> str | None:
+    """Return the function in which an error happened, if it is known to be right and somebody else called it."""
+    names = (
+        [str(frame.get("function")) for frame in frames if isinstance(frame, dict)] if isinstance(frames, list) else []
+    )
+    bare = {name.rpartition(".")[2]: name for name in right}
+    return bare.get(names[-1]) if len(names) > 1 and any(name not in bare for name in names) else None
+
+
+def _blamed_on_caller(evidence: Evidence, failure: Mapping[str, Any], helper: str) -> Evidence:
+    """Name the line that calls a function that is right, and not the one inside it."""
+    bare = helper.rpartition(".")[2]
+    frames = [frame for frame in failure["where"] if isinstance(frame, dict)]
+    while frames[-1].get("function") == bare:
+        frames.pop()
+    kind, message = plain(failure.get("type"), limit=60), plain(failure.get("message"))
+    finding = (
+        f"{code(helper)} is right, but raised {code(f'{kind}: {message}' if message else kind)} "
+        f"when it was called{_place(frames)}."
+    )
+    advice = f"Compare that call with the signature of {code(bare)}: is an argument missing, or of another size?"
+    return replace(evidence, findings=(finding, *evidence.findings[1:]), try_next=advice)
 
 
 def not_found(name: str, near: str | None) -> Evidence:
@@ -246,8 +275,8 @@ def _not_implemented(failure: Mapping[str, Any], function: str) -> Evidence:
 
 
 def _unusable_value(failure: Mapping[str, Any]) -> Evidence:
-    name, problem, got = (plain(failure.get(key), limit=160) for key in ("name", "problem", "got"))
-    if problem == "nothing returned":
+    name, problem = plain(failure.get("name"), limit=160), failure.get("problem")
+    if problem == "nothing-returned":
         return Evidence(
             Verdict.MISSING,
             (
@@ -257,30 +286,58 @@ def _unusable_value(failure: Mapping[str, Any]) -> Evidence:
         )
     return Evidence(
         Verdict.FAILED,
-        (f"{code(name)}: {_in_words(problem)}, but got {_in_words(got)}.",),
+        (f"{code(name)}: {in_words(problem, failure.get('facts'))}.",),
         "Compare with the docstring in the template.",
     )
 
 
-# What our probes say of values, and of what was expected; a worker may say anything else, and a value's type may be
-# called anything, which is shown as code.
-_SHAPE = r"shape \((?:\d+(?:, \d+)*,?)?\)"
-_PROSE = re.compile(
-    rf"(?:{_SHAPE}|\d+ values|a tensor(?: of numbers| with values| of real numbers| of homework size)?"
-    rf"|a parameter `[A-Za-z_][\w.]*` of {_SHAPE}|the template's parameters|learned feature weights)(?: expected)?"
-    r"|none(?:, neither shown nor returned)?|others|one on the meta device|\d+ elements",
-    re.ASCII,
-)
-_PROSE_BEFORE_CODE = re.compile(r"(one|an array of|dtype) (\w+)", re.ASCII)
+# What a value should be and what it is, by the kind of problem (`grader.probes.values.Problem`).
+WORDS = {
+    "no-tuple": "{expected} values expected, but got one {type}",
+    "other-count": "{expected} values expected, but got {got} values",
+    "no-tensor": "a tensor expected, but got {type}",
+    "no-numbers": "a tensor of numbers expected, but got an array of {dtype}",
+    "not-real": "a tensor of real numbers expected, but got dtype {dtype}",
+    "no-values": "a tensor with values expected, but got one on the meta device",
+    "other-shape": "shape {expected} expected, but got shape {got}",
+    "no-parameter": "a parameter {parameter} of shape {expected} expected, but got none",
+    "other-parameter": "a parameter {parameter} of shape {expected} expected, but got shape {got}",
+    "other-parameters": "the template's parameters expected, but got others",
+    "neither-shown-nor-returned": "learned weights expected, but got none, neither shown nor returned",
+    "too-large": "a tensor of homework size expected, but got {got} elements",
+}
 
 
-def _in_words(said: str) -> str:
-    """Return a probe's words as prose, with code spans around nothing but code; other words as code."""
-    if _PROSE.fullmatch(said):
-        return said
-    if before := _PROSE_BEFORE_CODE.fullmatch(said):
-        return f"{before.group(1)} {code(before.group(2))}"
-    return code(said)
+class _Facts(dict[str, str]):
+    """Facts as they stand in a sentence; one that a worker left out is a question mark."""
+
+    def __missing__(self, name: str) -> str:
+        return "?"
+
+
+def in_words(problem: object, facts: object) -> str:
+    """
+    Return what is wrong with a value.
+
+    Args:
+        problem: its kind, from a worker, so anything.
+        facts: the values that belong to it: counts, shapes, and names, which are shown as code.
+    """
+    told = WORDS.get(problem, "another value expected") if isinstance(problem, str) else "another value expected"
+    known = facts if isinstance(facts, dict) else {}
+    return told.format_map(_Facts({str(name): _fact(value) for name, value in known.items()}))
+
+
+def _fact(value: object) -> str:
+    if type(value) is int and abs(value) < 2**63:
+        return str(value)
+    if isinstance(value, list) and len(value) <= _MOST_DIMENSIONS and all(map(_is_size, value)):
+        return str(tuple(value))
+    return code(value, limit=160)
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
 
 
 def _exception(failure: Mapping[str, Any], *, not_run: Mapping[str, str]) -> Evidence:

@@ -134,6 +134,7 @@ def build_test(judgement: Judgement) -> dict[str, Any]:
     if not question.hidden:
         extra["lent"] = list(judgement.lent)
         extra["diagnosis"] = list(evidence.diagnosis)
+        extra["findings"] = list(evidence.findings)
         if evidence.pictures:
             extra["pictures"] = pictures_to_json(evidence.pictures)
     return {

@@ -118,4 +118,4 @@ def _lent(judgement: Judgement) -> str:
             f"Judged with our {names}, because yours, or a function behind it, cannot be relied on yet. What you wrote "
             "here is right in itself, so it keeps its points."
         )
-    return f"We also ran it with our {names}; the problem stays, so it is not only there."
+    return f"With our {names} in place of yours, it is not right yet either: there is a mistake here, too."

@@ -234,17 +234,17 @@ def _mistakes(graded: Sequence[Graded]) -> tuple[MistakeFigures, ...]:
             id=name,
             submissions=len({entry for entry, _ in places}),
             questions=tuple(dict.fromkeys(test["number"] for _, test in places)),
-            excerpt=without_names(_finding(places[0][1]["output"]), people),
+            excerpt=without_names(_finding(places[0][1]), people),
         )
         for name, places in found.items()
     ]
     return tuple(sorted(mistakes, key=lambda mistake: (-mistake.submissions, mistake.id)))
 
 
-def _finding(output: str) -> str:
-    """Return the paragraph of feedback after what was asked and the headline."""
-    paragraphs = output.split("\n\n")
-    return paragraphs[2] if len(paragraphs) > 2 else ""
+def _finding(test: Mapping[str, Any]) -> str:
+    """Return the most telling finding of a question."""
+    findings = test["extra_data"].get("findings", ())
+    return str(findings[0]) if findings else ""
 
 
 def names_in(graded: Iterable[Graded]) -> frozenset[str]:

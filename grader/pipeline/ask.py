@@ -130,8 +130,26 @@ class Asker:
         """Have a fresh worker begin with the probe, with the student's own helpers."""
         return self.sandbox.begin("probe", self._request(check, exam, ()), **self._terms(exam, time_limit_s))
 
-    def judge(self, check: Check, exam: Exam, outcome: Outcome, *, lent: tuple[str, ...] = ()) -> Evidence:
-        """Judge what a worker brought home that had these helpers of ours."""
+    def judge(
+        self,
+        check: Check,
+        exam: Exam,
+        outcome: Outcome,
+        *,
+        lent: tuple[str, ...] = (),
+        right: frozenset[str] = frozenset(),
+    ) -> Evidence:
+        """
+        Judge what a worker brought home.
+
+        Args:
+            check: how it was asked.
+            exam: what it was asked.
+            outcome: what came home.
+            lent: helpers of ours that it had; what then came home says something about their answers, so that only
+                the verdict, which outputs are right and the names of known mistakes are taken from it.
+            right: other functions that students see to be right; an error inside them is their caller's.
+        """
         message = outcome.message
         if outcome.ending is not Ending.ANSWERED or message is None:
             return ended_early(outcome.ending.name, outcome.detail)
@@ -144,14 +162,16 @@ class Asker:
                 not_run=code.not_run,
                 unwritten=code.unwritten,
                 misplaced={name: hint for name, hint in code.hints.items() if name not in code.plans},
+                right=right,
             )
         if message.kind != task.ANSWER:
             return ended_early(Ending.BAD_ANSWER.name, "")
-        # What a run with our helpers gave says something about their answers: it is judged and no more.
         answers = read_answers(message, len(exam.cases))
-        mistakes = self.answers.mistakes if self.answers is not None and not lent else None
+        mistakes = self.answers.mistakes if self.answers is not None else None
         evidence, known = judge_answers(check, exam, answers, mistakes)
-        if answers[0].get(task.OLDER_LIBRARIES) is not None:
+        if lent:
+            evidence = Evidence(evidence.verdict, fraction=evidence.fraction, right=evidence.right)
+        elif answers[0].get(task.OLDER_LIBRARIES) is not None:
             evidence = replace(evidence, notes=(*evidence.notes, _OLDER_LIBRARIES))
         return self._with_names(evidence, known, check) if known else evidence
 
@@ -188,13 +208,17 @@ class Asker:
             return passed(), lent
         if own.fraction > assisted.fraction:
             return own, ()
-        # What a run with our helpers printed or raised could carry their answers: the student reads only what
-        # their own run showed, and the verdict.
+        # What a run with our helpers printed or raised could carry their answers: the student reads what their own run
+        # showed, as far as it still holds, and of the other the verdict and known mistakes.
+        right = (*own.right, *(name for name in assisted.right if name not in own.right))
+        found = replace(own, verdict=assisted.verdict, fraction=assisted.fraction, right=right)
+        if assisted.diagnosis:
+            named = replace(found, findings=assisted.findings, try_next=assisted.try_next)
+            return replace(named, diagnosis=assisted.diagnosis), lent
         if own.verdict is assisted.verdict:
-            return replace(own, fraction=assisted.fraction, right=(*own.right, *assisted.right)), lent
+            return replace(found, findings=_still_true(own.findings, assisted.right)), lent
         findings = _without_text(assisted.verdict, check)
-        changed = replace(own, verdict=assisted.verdict, fraction=assisted.fraction, right=assisted.right)
-        return replace(changed, findings=findings, try_next=_MEND_BOTH, diagnosis=()), lent
+        return replace(found, findings=findings, try_next=_MEND_BOTH, diagnosis=()), lent
 
     def _assisted(
         self, check: Check, exam: Exam, time_limit_s: float, lent: tuple[str, ...], deadline: float
@@ -221,7 +245,11 @@ class Asker:
     def _with_names(self, evidence: Evidence, known: Sequence[Misconception], check: Check) -> Evidence:
         """Add the names of the mistakes that the values show, what to say about them, and where to look."""
         happened = [entry.happened for entry in known]
-        places = places_of(known, self.intake.parts[check.part], function=check.function, aliases=check.aliases)
+        try:
+            places = places_of(known, self.intake.parts[check.part], function=check.function, aliases=check.aliases)
+        except Exception:  # a line to look at is an extra: without it the verdict and the names stand
+            logger.exception("%s: no place could be looked for", check.key)
+            places = ()
         return replace(
             evidence,
             findings=tuple(dict.fromkeys((*happened, *places, *evidence.findings))),
@@ -360,6 +388,12 @@ def caps_of(exam: Exam, lent: Collection[str] = ()) -> Caps:
     parameters = gradients * sum(array.size for array in exam.state.values())
     elements = 4 * outputs + 2 * sum(size for _, size in given) + parameters + exam.further_elements + _SPARE_ELEMENTS
     return Caps(body_bytes=8 * elements, elements=elements)
+
+
+def _still_true(findings: tuple[str, ...], right: Sequence[str]) -> tuple[str, ...]:
+    """Return findings without those about outputs that are right with our helpers; each begins with its output."""
+    kept = tuple(each for each in findings if not each.startswith(tuple(f"`{name}`" for name in right)))
+    return kept or findings
 
 
 def _without_text(verdict: Verdict, check: Check) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ class Questions:
             evidence, lent = no_work(check.function), ()
         self._history.note(question, check, evidence, lent)
         # That we lent a helper says that the student's is wrong.
-        named = tuple(name for name in lent if self._history.may_name(name))
+        named = tuple(name for name in lent if self._history.may_name(check, name))
         evidence = self._asker.with_hints(check, self._after_what_comes_first(check, evidence))
         return Judgement(question, evidence, named)
 
@@ -120,7 +120,7 @@ class Questions:
             unavailable = self._asker.unavailable(check)
             assert unavailable is not None  # or a worker would have been asked
             return unavailable, ()
-        own = self._asker.judge(check, exam, outcome)
+        own = self._asker.judge(check, exam, outcome, right=self._history.seen_right(check))
         lent = self._history.unsound(check)
         if own.passed or not lent or deadline - time.monotonic() < LEAST_S:
             return own, ()
@@ -128,7 +128,7 @@ class Questions:
 
     def _has_to_move(self, check: Check) -> bool:
         """Return whether the values of a question's function show no work yet, and have to move with its inputs."""
-        return bool(check.only_with) and not self._history.shows_work(f"{check.function}.{check.only_with}")
+        return not self._history.shows_work(check)
 
     def _moves(self, check: Check, time_limit_s: float, deadline: float) -> bool:
         """Return whether what a function returns follows its inputs, as its values are asked or as this question is."""
@@ -148,10 +148,11 @@ class Questions:
         """Say first which values are wrong that students see to be wrong, where gradients or training follow them."""
         if evidence.verdict is not Verdict.FAILED:
             return evidence
-        wrong = self._history.wrong_values(check.function) if check.aspect == "gradient" else None
+        wrong = self._history.wrong_values(check, check.function) if check.aspect == "gradient" else None
         if wrong is not None:
             evidence = _values_first(evidence, wrong)
-        rests_on = [question for name in check.rests_on if (question := self._history.wrong_values(name)) is not None]
+        found = [self._history.wrong_values(check, name) for name in check.rests_on]
+        rests_on = [question for question in found if question is not None]
         return _training_after(evidence, rests_on) if rests_on else evidence
 
     def judge_staff_tests(self, path: Path) -> list[Judgement]:

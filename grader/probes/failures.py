@@ -40,7 +40,7 @@ def describe(
             facts["cause"] = describe(error.__cause__, labels)
     elif isinstance(error, UnusableValue):
         facts["kind"] = "value"
-        facts.update(name=error.name, problem=error.problem, got=error.got)
+        facts.update(name=error.name, problem=error.problem.value, facts=error.facts)
     elif isinstance(error, LendingRefused):
         facts["kind"] = "lending"
     elif isinstance(error, NotImplementedError) and _is_stub(error, labels):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from grader.probes.values import UnusableValue
+from grader.probes.values import Problem, UnusableValue
 
 
 def load_parameters(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, nn.Parameter]:
@@ -50,10 +50,10 @@ def _by_order(own: Mapping[str, nn.Parameter], state: Mapping[str, torch.Tensor]
 
 def _mismatch(model: str, own: Mapping[str, nn.Parameter], state: Mapping[str, torch.Tensor]) -> UnusableValue:
     for name, value in state.items():
-        shape = tuple(value.shape)
+        shape = list(value.shape)
         if name not in own:
-            return UnusableValue(model, f"a parameter `{name}` of shape {shape} expected", "none")
+            return UnusableValue(model, Problem.NO_PARAMETER, parameter=name, expected=shape)
         if own[name].shape != value.shape:
-            got = f"shape {tuple(own[name].shape)}"
-            return UnusableValue(model, f"a parameter `{name}` of shape {shape} expected", got)
-    return UnusableValue(model, "the template's parameters expected", "others")
+            got = list(own[name].shape)
+            return UnusableValue(model, Problem.OTHER_PARAMETER, parameter=name, expected=shape, got=got)
+    return UnusableValue(model, Problem.OTHER_PARAMETERS)

@@ -10,7 +10,7 @@ import torch
 from grader import wire
 from grader.probes.checkpoint import MAX_ELEMENTS, Saved, Unreadable, named_tensors, problem_of, read_saved
 from grader.probes.task import ANSWER, FAILURE
-from grader.probes.values import UnusableValue, to_array
+from grader.probes.values import Problem, UnusableValue, to_array
 from grader.wire import Array
 
 _MAX_KEYS = 200
@@ -75,5 +75,5 @@ def _parts(value: object) -> list[Array]:
     parts = list(value) if isinstance(value, (tuple, list)) else [value]
     for part in parts:
         if isinstance(part, torch.Tensor) and part.numel() > MAX_ELEMENTS:
-            raise UnusableValue("tensor", "a tensor of homework size expected", f"{part.numel()} elements")
+            raise UnusableValue("tensor", Problem.TOO_LARGE, got=part.numel())
     return [to_array("saved", part) for part in parts]

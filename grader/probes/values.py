@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,35 @@ from grader.wire import Array
 _MAX_TYPE_NAME = 60
 
 
-class UnusableValue(Exception):
-    """A returned value is not what the contract asks for; the fields say how."""
+class Problem(enum.Enum):
+    """What is wrong with a value, and the facts that go with each kind; the feedback room has the words."""
 
-    def __init__(self, name: str, problem: str, got: str) -> None:
-        super().__init__(f"{name}: {problem}, got {got}")
+    NOTHING_RETURNED = "nothing-returned"  # type
+    NO_TUPLE = "no-tuple"  # expected: a count; type
+    OTHER_COUNT = "other-count"  # expected, got: counts
+    NO_TENSOR = "no-tensor"  # type
+    NO_NUMBERS = "no-numbers"  # dtype
+    NOT_REAL = "not-real"  # dtype
+    NO_VALUES = "no-values"
+    OTHER_SHAPE = "other-shape"  # expected, got: lists of sizes
+    NO_PARAMETER = "no-parameter"  # parameter; expected: a list of sizes
+    OTHER_PARAMETER = "other-parameter"  # parameter; expected, got: lists of sizes
+    OTHER_PARAMETERS = "other-parameters"
+    NEITHER_SHOWN_NOR_RETURNED = "neither-shown-nor-returned"
+    TOO_LARGE = "too-large"  # got: a count of elements
+
+
+Fact = str | int | list[int]
+
+
+class UnusableValue(Exception):
+    """A returned value is not what the contract asks for: of what kind that is, and the values that say how."""
+
+    def __init__(self, name: str, problem: Problem, **facts: Fact) -> None:
+        super().__init__(f"{name}: {problem.value} {facts}")
         self.name = name
         self.problem = problem
-        self.got = got
+        self.facts = facts
 
 
 def split(value: object, names: tuple[str, ...], *, where: str) -> dict[str, Any]:
@@ -38,14 +60,14 @@ def split(value: object, names: tuple[str, ...], *, where: str) -> dict[str, Any
     """
     require_present(value)
     if value is None or value is Ellipsis or value is NotImplemented:
-        raise UnusableValue(where, "nothing returned", type_name(value))
+        raise UnusableValue(where, Problem.NOTHING_RETURNED, type=type_name(value))
     if len(names) == 1:
         return {names[0]: value}
     if not issubclass(type(value), (tuple, list)):
-        raise UnusableValue(where, f"{len(names)} values expected", f"one {type_name(value)}")
+        raise UnusableValue(where, Problem.NO_TUPLE, expected=len(names), type=type_name(value))
     parts = list(value)  # type: ignore[call-overload] # it is a tuple or a list
     if len(parts) != len(names):
-        raise UnusableValue(where, f"{len(names)} values expected", f"{len(parts)} values")
+        raise UnusableValue(where, Problem.OTHER_COUNT, expected=len(names), got=len(parts))
     return dict(zip(names, parts, strict=True))
 
 
@@ -64,9 +86,9 @@ def to_array(name: str, value: object) -> Array:
     if issubclass(kind, (np.ndarray, np.generic, bool, int, float)):
         array = np.asarray(value)
         if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-            raise UnusableValue(name, "a tensor of numbers expected", f"an array of {array.dtype}")
+            raise UnusableValue(name, Problem.NO_NUMBERS, dtype=str(array.dtype)[:_MAX_TYPE_NAME])
         return _travelling(array)
-    raise UnusableValue(name, "a tensor expected", type_name(value))
+    raise UnusableValue(name, Problem.NO_TENSOR, type=type_name(value))
 
 
 def type_name(value: object) -> str:
@@ -83,9 +105,9 @@ def _tensor_to_array(name: str, value: Any) -> Array:
         tensor = torch.Tensor.as_subclass(tensor, torch.Tensor)
         dtype = str(tensor.dtype).removeprefix("torch.")
         if tensor.device.type == "meta":
-            raise UnusableValue(name, "a tensor with values expected", "one on the meta device")
+            raise UnusableValue(name, Problem.NO_VALUES)
         if tensor.is_complex() or tensor.is_quantized:
-            raise UnusableValue(name, "a tensor of real numbers expected", f"dtype {dtype}")
+            raise UnusableValue(name, Problem.NOT_REAL, dtype=dtype)
         if tensor.dtype == torch.bfloat16:
             tensor = tensor.float()
         return _travelling(tensor.cpu().contiguous().numpy())

@@ -6,6 +6,7 @@ Only what feedback may say anyway: a mask, two feature weights, the learned weig
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import isqrt
@@ -15,6 +16,8 @@ import numpy as np
 from grader.checks.exam import CaseAnswer, Check, Exam, Judge
 from grader.verdicts import Evidence, Picture
 from grader.wire import Array
+
+logger = logging.getLogger(__name__)
 
 # What there is to see of an answer, right or wrong.
 Look = Callable[[Exam, Sequence[CaseAnswer]], tuple[Picture, ...]]
@@ -37,7 +40,11 @@ def with_pictures(judge: Judge, look: Look, *, when_passed: bool = True) -> Judg
         evidence = judge(check, exam, answers)
         if evidence.passed and not when_passed:
             return evidence
-        return replace(evidence, pictures=look(exam, answers))
+        try:
+            return replace(evidence, pictures=look(exam, answers))
+        except Exception:  # a picture is an extra: without it the verdict stands, and staff read why there is none
+            logger.exception("%s: no picture could be made", check.key)
+            return evidence
 
     return judge_and_look
 

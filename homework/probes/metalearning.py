@@ -24,7 +24,7 @@ from grader.probes.call import as_array, asked_for, call_with_either, present, s
 from grader.probes.case import Case, Result
 from grader.probes.lending import Lender
 from grader.probes.student import MissingName, Student
-from grader.probes.values import UnusableValue, split
+from grader.probes.values import Problem, UnusableValue, split
 from grader.wire import Array
 
 POINT_SETS = ("inner_points", "meta_points")
@@ -137,9 +137,7 @@ def run(case: Case) -> Result:
     with _instead_of_uniform(hidden):
         returned = asked_for(case.student, settings["function"])(params)
     if (path := recorder.path(returned)) is None:
-        raise UnusableValue(
-            settings["function"], "learned feature weights expected", "none, neither shown nor returned"
-        )
+        raise UnusableValue(settings["function"], Problem.NEITHER_SHOWN_NOR_RETURNED)
     least = int(params.get("num_iterations", 1))
     taken = all(hidden.asked[n] >= least for n in hidden.points)
     outputs: dict[str, Any] = {"path": path, "hidden": float(taken), "updates": float(recorder.updates)}

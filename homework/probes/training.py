@@ -16,7 +16,7 @@ from torch import nn
 
 from grader.probes.case import Case, Result
 from grader.probes.parameters import load_parameters
-from grader.probes.values import UnusableValue, split, to_array
+from grader.probes.values import Problem, UnusableValue, split, to_array, type_name
 from homework.contract import AUTOENCODER, CLASSIFIER, VIT
 
 # The loss of the images with these indices, and what else the trusted side needs to know of how it was computed.
@@ -118,9 +118,9 @@ def _as_it_is(prefix: str, parameters: Mapping[str, nn.Parameter]) -> dict[str, 
 
 def _tensor_of(name: str, value: Any, shape: tuple[int, ...]) -> torch.Tensor:
     if not isinstance(value, torch.Tensor):
-        raise UnusableValue(name, "a tensor expected", type(value).__name__)
+        raise UnusableValue(name, Problem.NO_TENSOR, type=type_name(value))
     if tuple(value.shape) != tuple(shape):
-        raise UnusableValue(name, f"shape {tuple(shape)} expected", f"shape {tuple(value.shape)}")
+        raise UnusableValue(name, Problem.OTHER_SHAPE, expected=list(shape), got=list(value.shape))
     return value
 
 

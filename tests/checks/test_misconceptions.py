@@ -443,13 +443,17 @@ def test_a_wrong_shape_is_diagnosed_too() -> None:
     assert evidence.findings[1] == "`logits` has shape (3, 26, 7); it should be (3, 7)."
 
 
-def test_a_lent_run_is_not_diagnosed() -> None:
-    """What a run with our helpers gave could say something about their answers."""
+def test_of_a_lent_run_only_names_are_told() -> None:
+    """What a run with our helpers gave could say something about their answers: no value of it is shown."""
     key = "MaskedAutoEncoder.forward_decoder.generality"
     outputs = wrong(key)["MaskedAutoEncoder.forward_decoder.no-positions"]
+    alone, helped = examined(key, outputs), examined(key, outputs, lent=("restore_masked",))
 
-    assert examined(key, outputs).diagnosis == ("MaskedAutoEncoder.forward_decoder.no-positions",)
-    assert examined(key, outputs, lent=("restore_masked",)).diagnosis == ()
+    assert alone.diagnosis == helped.diagnosis == ("MaskedAutoEncoder.forward_decoder.no-positions",)
+    assert any("elements differ" in finding for finding in alone.findings)
+    assert not any("differ" in finding for finding in helped.findings)
+    assert helped.notes == helped.pictures == ()
+    assert examined(key, [{} for _ in outputs], lent=("restore_masked",)).findings == ()
 
 
 def test_a_pass_and_an_unknown_mistake_stay_as_judged() -> None:

@@ -84,9 +84,9 @@ def test_what_did_not_come_home_shows_nothing() -> None:
 
 
 def test_a_nudge_changes_one_input_of_one_case() -> None:
-    """The first case stands first; no gradients are asked for."""
+    """The first case stands first, and again; no gradients are asked for."""
     asked = nudged(CHECKS["ClassificationMAE.forward.behaviour"].prepare(torch.Generator().manual_seed(1)))
-    still, once, twice = (case.inputs["images"].astype(np.float64) for case in asked.cases)
+    _, still, once, twice = (case.inputs["images"].astype(np.float64) for case in asked.cases)
 
     assert all(set(case.inputs) == {"images"} and set(case.expected) == {"logits"} for case in asked.cases)
     assert np.allclose(twice - still, 2 * (once - still), atol=1e-6)

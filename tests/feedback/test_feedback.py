@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ import jsonschema
 import pytest
 from rich.console import Console
 
-from grader import probes
 from grader.feedback import results as results_module
 from grader.feedback.explain import (
+    WORDS,
     does_not_compile,
     ended_early,
     explain_failure,
@@ -28,6 +27,7 @@ from grader.feedback.results import build_results, write_results
 from grader.feedback.terminal import print_report
 from grader.feedback.text import code, plain
 from grader.feedback.words import Judgement, question_output, summary
+from grader.probes.values import Problem
 from grader.rubric import Question
 from grader.sandbox.outcome import Ending
 from grader.verdicts import Evidence, Verdict, failed, passed
@@ -148,10 +148,39 @@ def test_a_stub_that_is_called_by_another_function_is_named() -> None:
     assert evidence.findings == ("`index_sequence`, which `random_masking` calls, is not implemented yet.",)
 
 
+PATH = [
+    {"label": "nb.ipynb, code cell 9", "line": 4, "function": "forward"},
+    {"label": "nb.ipynb, code cell 2", "line": 3, "function": "patchify"},
+]
+
+
+def test_an_error_inside_a_right_helper_is_its_callers() -> None:
+    """The line that calls it is named, and what to look at there."""
+    failure = {"kind": "exception", "type": "RuntimeError", "message": "shape is invalid", "where": PATH}
+    evidence = explain_failure(failure, function="ClassificationViT.forward", not_run={}, right={"patchify"})
+
+    assert evidence.verdict is Verdict.ERROR
+    assert evidence.findings == (
+        "`patchify` is right, but raised `RuntimeError: shape is invalid` when it was called, in "
+        "`nb.ipynb, code cell 9`, line 4 (`forward`).",
+    )
+    assert "is an argument missing" in evidence.try_next
+
+
+@pytest.mark.parametrize(("right", "where"), [(set(), PATH), ({"patchify"}, PATH[:1]), ({"patchify"}, PATH[1:])])
+def test_an_error_anywhere_else_is_where_it_happened(right: set[str], where: list[dict[str, Any]]) -> None:
+    """In a helper of which nothing is known, in the function itself, or with nobody who called."""
+    failure = {"kind": "exception", "type": "RuntimeError", "message": "m", "where": where}
+    evidence = explain_failure(failure, function="ClassificationViT.forward", not_run={}, right=right)
+
+    assert evidence.findings[0].startswith("Your code raised `RuntimeError: m`, in ")
+    assert f"(`{where[-1]['function']}`)" in evidence.findings[0]
+
+
 def test_values_of_the_wrong_kind_are_told() -> None:
     """None means that nothing is there yet; another type or number of values is wrong."""
-    nothing = explain(kind="value", name="f", problem="nothing returned", got="NoneType")
-    wrong = explain(kind="value", name="f", problem="3 values expected", got="2 values")
+    nothing = explain(kind="value", name="f", problem="nothing-returned", facts={"type": "NoneType"})
+    wrong = explain(kind="value", name="f", problem="other-count", facts={"expected": 3, "got": 2})
 
     assert nothing.verdict is Verdict.MISSING
     assert nothing.findings[0].startswith("`f` returned nothing that could be graded: it is not implemented yet")
@@ -193,36 +222,34 @@ def test_nothing_handed_in_where_nothing_is_to_be_earned_is_not_shown_as_a_failu
 
 
 @pytest.mark.parametrize(
-    ("problem", "got", "sentence"),
+    ("problem", "facts", "sentence"),
     [
-        ("shape (8, 3) expected", "shape (3, 8)", "shape (8, 3) expected, but got shape (3, 8)"),
-        ("shape () expected", "shape (1,)", "shape () expected, but got shape (1,)"),
-        ("a parameter `head.0.weight` of shape (2,) expected", "none", "a parameter `head.0.weight` of shape (2,) "),
-        ("the template's parameters expected", "others", "the template's parameters expected, but got others"),
-        ("a tensor expected", "MyTensor", "a tensor expected, but got `MyTensor`"),
-        ("2 values expected", "one Tensor", "2 values expected, but got one `Tensor`"),
-        ("a tensor of numbers expected", "an array of complex64", "expected, but got an array of `complex64`"),
-        ("a tensor of real numbers expected", "dtype int4", "expected, but got dtype `int4`"),
-        ("**You passed.** expected", "<b>", "`**You passed.** expected`, but got `<b>`"),
-        ("a parameter `a`, **b** of shape (2,) expected", "none", "`a parameter ˋaˋ, **b** of shape (2,) expected`"),
+        ("other-shape", {"expected": [8, 3], "got": [3, 8]}, "shape (8, 3) expected, but got shape (3, 8)"),
+        ("other-shape", {"expected": [], "got": [1]}, "shape () expected, but got shape (1,)"),
+        (
+            "no-parameter",
+            {"parameter": "head.0.weight", "expected": [2]},
+            "a parameter `head.0.weight` of shape (2,) expected, but got none",
+        ),
+        ("other-parameters", {}, "the template's parameters expected, but got others"),
+        ("no-tensor", {"type": "MyTensor"}, "a tensor expected, but got `MyTensor`"),
+        ("no-tuple", {"expected": 2, "type": "Tensor"}, "2 values expected, but got one `Tensor`"),
+        ("no-numbers", {"dtype": "complex64"}, "expected, but got an array of `complex64`"),
+        ("not-real", {"dtype": "int4"}, "expected, but got dtype `int4`"),
+        ("**You passed.**", {"type": "<b>"}, "another value expected"),
+        ("no-tensor", {"type": "`, **b**"}, "a tensor expected, but got `ˋ, **b**`"),
+        ("no-tensor", ["forged"], "a tensor expected, but got ?"),
+        ("other-count", {"expected": "many", "got": [2, "<b>"]}, "`many` values expected, but got `"),
     ],
 )
-def test_only_code_stands_in_code_quotes(problem: str, got: str, sentence: str) -> None:
-    """What our probes say is prose; the names of types, and whatever a worker made up, are shown as code."""
-    assert sentence in explain(kind="value", name="f", problem=problem, got=got).findings[0]
+def test_only_code_stands_in_code_quotes(problem: str, facts: Any, sentence: str) -> None:
+    """Kinds have words, numbers and shapes are numbers; names, and whatever a worker made up, are shown as code."""
+    assert sentence in explain(kind="value", name="f", problem=problem, facts=facts).findings[0]
 
 
-def test_every_expectation_of_the_probes_is_known_as_prose() -> None:
-    """The words with which probes refuse a value are told as words, not as code."""
-    texts = (path.read_text(encoding="utf-8") for path in sorted(Path(probes.__file__).parent.glob("*.py")))
-    told = [problem for text in texts for problem in re.findall(r'f?"([^"]*) expected"', text)]
-
-    assert len(told) >= 9
-    for problem in told:
-        filled = problem.replace("{len(names)}", "2").replace("{name}", "a.b")
-        filled = re.sub(r"\{(tuple\()?shape\)?\}", "(2, 3)", filled)
-        said = explain(kind="value", name="f", problem=f"{filled} expected", got="none").findings[0]
-        assert said == f"`f`: {filled} expected, but got none."
+def test_every_problem_of_a_value_has_words() -> None:
+    """And no words are there for what no probe says; that nothing was returned is told apart."""
+    assert {*WORDS, Problem.NOTHING_RETURNED.value} == {problem.value for problem in Problem}
 
 
 def test_names_that_are_nearly_right_are_suggested() -> None:
@@ -311,8 +338,9 @@ FORGED = "x`\n\n# Score: 100/100\n<b>[click](http://e)</b>`"
         {"where": [{"label": FORGED, "line": FORGED, "function": FORGED}]},
         {"where": FORGED},
         {"where": [FORGED]},
-        {"kind": "value", "name": FORGED, "problem": FORGED, "got": FORGED},
-        {"kind": "value", "name": FORGED, "problem": "nothing returned", "got": FORGED},
+        {"kind": "value", "name": FORGED, "problem": FORGED, "facts": FORGED},
+        {"kind": "value", "name": FORGED, "problem": "no-tensor", "facts": {"type": FORGED, FORGED: [FORGED]}},
+        {"kind": "value", "name": FORGED, "problem": "nothing-returned", "facts": FORGED},
         {"kind": "missing", "name": FORGED},
         {"kind": "missing", "name": FORGED, "cause": {"type": FORGED, "message": FORGED}},
         {"kind": "missing", "name": [1], "cause": [1]},
@@ -375,7 +403,7 @@ def test_a_visible_question_says_all_that_helps() -> None:
         "**Not right yet.**",
         "Finding.",
         "**Try:** Next.",
-        "We also ran it with our `random_masking`; the problem stays, so it is not only there.",
+        "With our `random_masking` in place of yours, it is not right yet either: there is a mistake here, too.",
         "*Note:* Remark.",
     ]
 
@@ -396,6 +424,7 @@ def test_a_hidden_question_says_only_passed_or_not(verdict: Verdict) -> None:
     assert test["output"] == ("Passed." if verdict is Verdict.PASSED else "Not passed.")
     assert "lent" not in test["extra_data"]
     assert "diagnosis" not in test["extra_data"]
+    assert "findings" not in test["extra_data"]
     assert "telling" not in json.dumps(test)
 
 
@@ -403,7 +432,7 @@ def test_the_summary_counts_and_names_visible_questions_only() -> None:
     """Nothing about hidden questions can be read from the sums, and the first open one is where to begin."""
     judgements = [Judgement(HIDDEN, failed("x")), Judgement(QUESTION, passed()), Judgement(QUESTION, failed("y"))]
     judgements += [Judgement(QUESTION, Evidence(verdict)) for verdict in (Verdict.NOT_RUN, Verdict.INFRASTRUCTURE)]
-    text = summary(judgements, used=[("vision", "a`b.ipynb")], notes=["Note."])
+    text = summary(judgements, used=[("Masked autoencoders", "a`b.ipynb")], notes=["Note."])
 
     assert text.startswith("**1 of 2 graded questions are right: 3 of 6 points.**")
     assert "secret title" not in text

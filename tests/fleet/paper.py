@@ -32,6 +32,7 @@ def write_rubric(path: Path, checks: Sequence[str] = CHECKS, *, points: float | 
 
 def a_test(number: str, verdict: str, *, points: float = 2.0, diagnosis: Sequence[str] = (), **changes: Any) -> Any:
     """Return one test of a results.json."""
+    finding = changes.pop("finding", f"Your `mask` is wrong, says {number}.")
     extra = {"question": number, "part": "vision", "function": f"f{number}", "aspect": "output", "verdict": verdict}
     passed = verdict == "PASSED"
     return {
@@ -40,11 +41,11 @@ def a_test(number: str, verdict: str, *, points: float = 2.0, diagnosis: Sequenc
         "score": points if passed else 0.0,
         "max_score": points,
         "status": "passed" if passed else "failed",
-        "output": f"**Asked:** x\n\n**Not right yet.**\n\nYour `mask` is wrong, says {number}.",
+        "output": f"**Asked:** x\n\n**Not right yet.**\n\n{finding}",
         "output_format": "md",
         "visibility": "visible",
         "tags": [],
-        "extra_data": {**extra, "lent": [], "diagnosis": list(diagnosis)},
+        "extra_data": {**extra, "lent": [], "diagnosis": list(diagnosis), "findings": [finding]},
         **changes,
     }
 

@@ -90,7 +90,7 @@ def test_what_students_write_is_text() -> None:
 
 def test_code_in_feedback_is_shown_as_code(paper_class: GradedClass) -> None:
     """Backticks of the feedback become code, and nothing inside them becomes HTML."""
-    report = a_report(a_test("1", "FAILED", diagnosis=["x.y"], output="a\n\nb\n\nYour `<b>mask</b>` & more."))
+    report = a_report(a_test("1", "FAILED", diagnosis=["x.y"], finding="Your `<b>mask</b>` & more."))
     alone = a_class(a_graded("x", report))
 
     shown = page(alone, figures_of(alone), anonymous=False)

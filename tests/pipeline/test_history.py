@@ -28,9 +28,9 @@ def after(evidence: Evidence, *, check: str = MASKING, lent: tuple[str, ...] = (
 def test_what_was_found_wrong_is_lent_and_named() -> None:
     """What was never judged cannot be relied on, but nothing may be said of it."""
     assert "random_masking" in after(failed("wrong")).unsound(ENCODER)
-    assert after(failed("wrong")).may_name("random_masking")
+    assert after(failed("wrong")).may_name(ENCODER, "random_masking")
     assert "patchify" in after(failed("wrong")).unsound(ENCODER)
-    assert not after(failed("wrong")).may_name("patchify")
+    assert not after(failed("wrong")).may_name(ENCODER, "patchify")
 
 
 def test_what_is_right_alone_is_not_lent() -> None:
@@ -45,8 +45,31 @@ def test_what_only_a_hidden_question_found_decides_and_is_not_named(evidence: Ev
     history = after(evidence, hidden=True)
 
     assert "random_masking" in history.unsound(ENCODER)
-    assert not history.may_name("random_masking")
-    assert history.wrong_values("random_masking") is None
+    assert not history.may_name(ENCODER, "random_masking")
+    assert history.wrong_values(ENCODER, "random_masking") is None
+
+
+def test_functions_of_the_same_name_in_two_parts_are_two() -> None:
+    """What is wrong with (g) says nothing of (h)."""
+    of_g = CHECKS["meta_learning_classification.output"]
+    of_h = CHECKS["meta_learning_classification.gradient"]
+    history = after(failed("wrong"), check=of_g.key)
+
+    assert of_g.part != of_h.part
+    assert history.wrong_values(of_g, of_g.function) is not None
+    assert history.wrong_values(of_h, of_h.function) is None
+    assert not history.may_name(of_h, of_h.function)
+
+
+def test_what_students_see_to_be_right_is_told_by_visible_questions_alone() -> None:
+    """Whether a hidden one failed does not show in it."""
+    history = after(passed())
+    hidden = replace(QUESTIONS["random_masking.generality"], visibility="hidden")
+    history.note(hidden, CHECKS["random_masking.generality"], failed("x"), ())
+
+    assert history.seen_right(ENCODER) == {"random_masking"}
+    assert after(failed("wrong")).seen_right(ENCODER) == set()
+    assert after(passed()).seen_right(CHECKS[MASKING]) == set()
 
 
 def test_one_question_that_failed_is_enough() -> None:
@@ -59,9 +82,9 @@ def test_one_question_that_failed_is_enough() -> None:
 
 def test_wrong_values_are_those_of_the_output_question() -> None:
     """An error is no value, and a wrong gradient no wrong value."""
-    found = after(failed("wrong")).wrong_values("random_masking")
+    found = after(failed("wrong")).wrong_values(ENCODER, "random_masking")
 
     assert found is not None
     assert found.check == MASKING
-    assert after(Evidence(Verdict.ERROR)).wrong_values("random_masking") is None
-    assert after(failed("wrong"), check="random_masking.behaviour").wrong_values("random_masking") is None
+    assert after(Evidence(Verdict.ERROR)).wrong_values(ENCODER, "random_masking") is None
+    assert after(failed("wrong"), check="random_masking.behaviour").wrong_values(ENCODER, "random_masking") is None

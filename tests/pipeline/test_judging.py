@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from grader.checks.exam import CaseAnswer, Check, Exam
+from grader.checks.judges import judge_outputs
 from grader.pipeline.ask import caps_of, judge_answers
 from grader.verdicts import Evidence, Verdict
 from homework.answers import ANSWERS
+from homework.checks.pictures import with_pictures
 from tests.known import CHECKS
 
 CHECK = CHECKS["random_masking.output"]
@@ -61,6 +63,21 @@ def test_a_judge_that_breaks_on_right_answers_is_the_graders_fault() -> None:
 
     with pytest.raises(ZeroDivisionError):
         judge_answers(replace(CHECK, judge=broken), exam_of(), right_answers(exam_of()), ANSWERS.mistakes)
+
+
+def test_a_picture_that_cannot_be_made_leaves_the_verdict(caplog: pytest.LogCaptureFixture) -> None:
+    """Pictures are an extra: the words stay, and staff read the traceback."""
+
+    def broken(*_: object) -> tuple[()]:
+        raise ZeroDivisionError
+
+    check = replace(CHECK, judge=with_pictures(judge_outputs, broken))
+    with caplog.at_level(logging.ERROR):
+        evidence, _ = judge_answers(check, exam_of(), [CaseAnswer({}) for _ in exam_of().cases], None)
+
+    assert (evidence.verdict, evidence.pictures) == (Verdict.FAILED, ())
+    assert evidence.findings[0] == "`kept` did not come back."
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_mistake_that_cannot_be_looked_for_leaves_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,7 +232,15 @@ class ScriptedAsker(Asker):
 
     script: dict[bool, Evidence] = field(default_factory=dict)
 
-    def judge(self, check: Check, exam: Exam, outcome: Outcome, *, lent: tuple[str, ...] = ()) -> Evidence:
+    def judge(
+        self,
+        check: Check,
+        exam: Exam,
+        outcome: Outcome,
+        *,
+        lent: tuple[str, ...] = (),
+        right: frozenset[str] = frozenset(),
+    ) -> Evidence:
         """Return what is scripted for a run with or without help."""
         return self.script[bool(lent)]
 

@@ -89,17 +89,17 @@ def test_a_copy_does_not_follow_its_source() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "x: a tensor expected, got NoneType"),
-        ([1.0], "x: a tensor expected, got list"),
-        ("text", "x: a tensor expected, got str"),
-        (1j, "x: a tensor expected, got complex"),
-        (Duck(), "x: a tensor expected, got Duck"),
-        (torch.zeros(2, dtype=torch.complex64), "x: a tensor of real numbers expected, got dtype complex64"),
-        (torch.zeros(2, device="meta"), "x: a tensor with values expected, got one on the meta device"),
-        (np.array([object()]), "x: a tensor of numbers expected, got an array of object"),
-        (np.array(["a"]), "x: a tensor of numbers expected, got an array of <U1"),
-        (10**30, "x: a tensor of numbers expected, got an array of object"),
-        (np.zeros(2, dtype=np.longdouble), "x: a tensor of numbers expected, got an array of float128"),
+        (None, "x: no-tensor {'type': 'NoneType'}"),
+        ([1.0], "x: no-tensor {'type': 'list'}"),
+        ("text", "x: no-tensor {'type': 'str'}"),
+        (1j, "x: no-tensor {'type': 'complex'}"),
+        (Duck(), "x: no-tensor {'type': 'Duck'}"),
+        (torch.zeros(2, dtype=torch.complex64), "x: not-real {'dtype': 'complex64'}"),
+        (torch.zeros(2, device="meta"), "x: no-values {}"),
+        (np.array([object()]), "x: no-numbers {'dtype': 'object'}"),
+        (np.array(["a"]), "x: no-numbers {'dtype': '<U1'}"),
+        (10**30, "x: no-numbers {'dtype': 'object'}"),
+        (np.zeros(2, dtype=np.longdouble), "x: no-numbers {'dtype': 'float128'}"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -120,12 +120,12 @@ def test_parts_of_a_tuple_get_their_names() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "f: nothing returned, got NoneType"),
-        (..., "f: nothing returned, got ellipsis"),
-        (NotImplemented, "f: nothing returned, got NotImplementedType"),
-        ((1, 2, 3), "f: 2 values expected, got 3 values"),
-        (torch.zeros(2), "f: 2 values expected, got one Tensor"),
-        ({"a": 1, "b": 2}, "f: 2 values expected, got one dict"),
+        (None, "f: nothing-returned {'type': 'NoneType'}"),
+        (..., "f: nothing-returned {'type': 'ellipsis'}"),
+        (NotImplemented, "f: nothing-returned {'type': 'NotImplementedType'}"),
+        ((1, 2, 3), "f: other-count {'expected': 2, 'got': 3}"),
+        (torch.zeros(2), "f: no-tuple {'expected': 2, 'type': 'Tensor'}"),
+        ({"a": 1, "b": 2}, "f: no-tuple {'expected': 2, 'type': 'dict'}"),
     ],
 )
 def test_another_number_of_parts_is_named(value: object, message: str) -> None:
@@ -182,9 +182,9 @@ def test_parameters_with_other_names_are_loaded_by_order() -> None:
 def test_parameters_that_cannot_be_loaded_are_named() -> None:
     """A missing one, and one of another shape; nothing is changed then."""
     model = Renamed()
-    with pytest.raises(UnusableValue, match=r"Renamed: a parameter `scale` of shape \(1,\) expected, got none"):
+    with pytest.raises(UnusableValue, match=r"Renamed: no-parameter .*'scale', 'expected': \[1\]"):
         load_parameters(model, {"scale": torch.zeros(1)})
-    with pytest.raises(UnusableValue, match=r"a parameter `mine` of shape \(3, 2\) expected, got shape \(2, 3\)"):
+    with pytest.raises(UnusableValue, match=r"'mine', 'expected': \[3, 2\], 'got': \[2, 3\]"):
         load_parameters(model, {"mine": torch.ones(3, 2), "other": torch.ones(4)})
     assert not model.mine.any()
 

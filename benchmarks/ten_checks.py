@@ -118,7 +118,8 @@ def definitions_notebook() -> nbformat.NotebookNode:
     notebook = solved_notebook("MAE_student")
     wanted = {name for key in KEYS for name in _check(key).wanted} | {_HELPER}
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    notebook.cells = [code[0], *(cell for cell in code[1:] if _defines(cell.source) & wanted)]
+    imports = next(cell for cell in code if "from torch import nn" in cell.source)
+    notebook.cells = [imports, *(cell for cell in code if _defines(cell.source) & wanted)]
     return notebook
 
 

@@ -16,7 +16,14 @@ from grader.release.answers import Answer, answers_markdown, figure_files, gathe
 from grader.release.atomic import complete_folder
 from grader.release.execute import Executed, OnText, execute
 from grader.release.modules import solved_modules
-from grader.release.notebooks import Fill, NotebookNode, notebook_bytes, notebook_sources, solved_notebook
+from grader.release.notebooks import (
+    Fill,
+    NotebookNode,
+    edit_notebook,
+    notebook_bytes,
+    notebook_sources,
+    solved_notebook,
+)
 from grader.release.pages import markdown_page, notebook_page
 from grader.release.printing import print_page, printer
 from grader.release.progress import OnStep, Step, unheard
@@ -112,6 +119,7 @@ def _execute_all(
     """Write the solved submission, then execute the notebooks beside its files, two at a time."""
     on_step(Step(SUBMISSION, 0, 1))
     beside = {**_files_of(workshop.write_solved(folder / SUBMISSION)), **vectors}
+    beside.update((f"{name}.ipynb", _as_saved(notebooks[name].notebook)) for name in workshop.prepare)
     on_step(Step(SUBMISSION, 1, 1))
 
     def run(name: str) -> Executed:
@@ -142,6 +150,14 @@ def _files_of(archive: Path) -> dict[str, bytes]:
     """Return the files of a zip of ours."""
     with zipfile.ZipFile(archive) as opened:
         return {name: opened.read(name) for name in opened.namelist()}
+
+
+def _as_saved(notebook: NotebookNode) -> bytes:
+    """Return a notebook as its own last cell finds it: saved after its cells ran."""
+    saved = edit_notebook(notebook, {})
+    for count, cell in enumerate((cell for cell in saved.cells if cell.cell_type == "code"), start=1):
+        cell.execution_count = count
+    return notebook_bytes(saved)
 
 
 def epochs_heard(task: str, notebook: NotebookNode, on_step: OnStep) -> OnText:

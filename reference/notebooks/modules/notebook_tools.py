@@ -30,9 +30,21 @@ RESULTS = ("autograder.pt", "mae_pretrained.pt")
 ZIP = "hw4_submission.zip"
 # What was asked for, and what to look at where it was not reached.
 ACCURACIES = {
-    "vit_acc": (0.65, "Look at the self-check of ClassificationViT.forward, then at the loss: it should fall steadily."),
-    "mae_linear_acc": (0.30, "Look at the painted images above: if they show nothing, pretrain longer."),
-    "mae_finetune_acc": (0.70, "Look at the painted images above, and at whether detach=False lets the encoder learn."),
+    "vit_acc": (
+        "vision transformer",
+        0.65,
+        "Look at the self-check of ClassificationViT.forward, then at the loss: it should fall steadily.",
+    ),
+    "mae_linear_acc": (
+        "linear probe",
+        0.30,
+        "Look at the painted images above: if they show nothing, pretrain longer.",
+    ),
+    "mae_finetune_acc": (
+        "fine-tuned",
+        0.70,
+        "Look at the painted images above, and at whether detach=False lets the encoder learn.",
+    ),
 }
 
 
@@ -97,8 +109,8 @@ def report_accuracy(name, accuracy, *, trained, homework):
         trained: number of epochs that were trained.
         homework: number of epochs that the homework trains.
     """
-    asked, advice = ACCURACIES[name]
-    print(f"{name}: {accuracy:.3f} on the test images; asked for: {asked:.2f}")
+    what, asked, advice = ACCURACIES[name]
+    print(f"{what}: test accuracy {accuracy:.3f} (asked for: {asked:.2f})")
     if trained < homework:
         print(f"Training was cut short: {trained} of {homework} epochs. What you hand in should come from all of them.")
     elif accuracy < asked:
@@ -119,7 +131,7 @@ def pack_submission(folder, *, notebook):
     shown = notebook_on_colab()
     others = sorted(path for path in folder.glob("*.ipynb") if shown is None or not is_copy(path.name, notebook))
     if shown is None and not others:
-        print(f"No zip was written: there is no notebook in {folder.resolve()}. Save {notebook} there, run this cell again.")
+        print(f"No zip was written: there is no notebook in this folder. Save {notebook} here, then run this cell again.")
         return
     files = [*others, *sorted(folder.glob("*.py")), *(folder / name for name in RESULTS)]
     contents = {path.name: path.read_bytes() for path in files if path.is_file()}

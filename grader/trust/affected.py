@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 
+from grader.pipeline.questions import CHECKS
 from grader.rubric import Question
 from grader.trust.cases import Changes, half_questions
 
@@ -23,11 +24,23 @@ Definitions = Mapping[str, frozenset[str]]
 def affected_checks(changes: Changes, *, meta: bool) -> frozenset[str]:
     """Return the checks of a half whose functions, or anything that they reach, the changes touch."""
     before, after = _solved_files(meta), _files(changes, meta=meta)
-    return frozenset(
+    touched = frozenset(
         question.check
         for question in half_questions(meta=meta)
         if _reached(before, question) != _reached(after, question)
     )
+    return touched | {helper for check in touched for helper in helpers_to_ask(check)}
+
+
+def helpers_to_ask(key: str) -> frozenset[str]:
+    """
+    Return the checks that have to be asked before another one, so that no right helper is lent to it.
+
+    Where a helper may be lent in several ways, one of them can hide that the student's own and its caller disagree.
+    """
+    check = CHECKS.get(key)
+    several = check is not None and len(check.lent_ways) > 1
+    return frozenset(f"{need}.output" for need in check.needs) if check is not None and several else frozenset()
 
 
 @cache

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.checks.misconceptions import CATALOGUE
+from grader.trust.affected import helpers_to_ask
 from grader.trust.cases import Changes, half_questions
 from grader.trust.harness import Bench
 from grader.trust.rewrite import rewritten_files
@@ -68,7 +69,9 @@ def _diagnosed(bench: Bench, folder: Path, name: str, way: str) -> Diagnosed:
             (folder / file).write_bytes(data)
     smallest = [f"{entry.function}.{entry.aspects[-1]}", f"{entry.function}.{entry.aspects[0]}"]
     asked = [question for question in half_questions(meta=meta) if question.check in smallest]
-    asked.sort(key=lambda question: smallest.index(question.check))
-    found = bench.grade_folder(folder, asked[:1])
+    asked = sorted(asked, key=lambda question: smallest.index(question.check))[:1]
+    helpers = {helper for question in asked for helper in helpers_to_ask(question.check)}
+    asked = [*(each for each in half_questions(meta=meta) if each.check in helpers), *asked]
+    found = bench.grade_folder(folder, asked)
     named = frozenset(each for outcome in found.values() for each in outcome.diagnosis)
     return Diagnosed(name, way, named, any(not outcome.passed for outcome in found.values()))

@@ -73,6 +73,7 @@ _ZERO_SIZES = ((4_000, 21), (20, 201))
 # for all tasks, and how far both percentiles are from it by so many of their own. Tossed once, tasks differ less.
 _COIN_MEAN, _COIN_PERCENTILES, _TOSSED_ONCE = 5.5, 6.0, 0.75
 _COINS = 1_000
+_CLEARLY_OTHER = 0.01  # than a constant label
 
 
 def _prepare_update(*, gradients: bool) -> Callable[[torch.Generator], Exam]:
@@ -493,10 +494,11 @@ def zero_errors(exam: Exam, answers: Sequence[CaseAnswer]) -> dict[str, float]:
 def _zero_errors(case: Case, answer: CaseAnswer) -> dict[str, float]:
     right, parts = case.expected, [answer.get(name) for name in _CURVE]
     guesses = ({name: right[name] for name in _CURVE}, {name: 1 - right[_OPPOSITE[name]] for name in _CURVE})
-    if all(part is not None and part.shape == () for part in parts) and _is_of_coin(np.array(parts), case):
-        return dict.fromkeys(_CURVE, np.inf)
     found = [{name: error_of(answer.get(name), guess[name]) for name in _CURVE} for guess in guesses]
-    return min(found, key=lambda errors: max(errors.values()))
+    nearer = min(found, key=lambda errors: max(errors.values()))
+    # Of few points a coin may give nearly anything, a constant label too.
+    is_other = max(nearer.values()) > _CLEARLY_OTHER and all(part is not None and part.shape == () for part in parts)
+    return dict.fromkeys(_CURVE, np.inf) if is_other and _is_of_coin(np.array(parts), case) else nearer
 
 
 _OPPOSITE = {"mean": "mean", "high": "low", "low": "high"}

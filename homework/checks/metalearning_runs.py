@@ -50,6 +50,7 @@ _LEAST_CORRELATION = 0.1
 # is from the reference's. Right runs stay within 0.95 to 1.1 and 0.1, with the leak too (see tests).
 _GROWTH = (0.33, 1.47)
 _OTHERS_APART = 0.5
+_AWAY = 0.2  # below the others and below the start: then weights have moved away, and have not only stayed
 # What looks like a true feature at every hidden point learns the same weight, up to rounding.
 _LEAST_GROWTH_OF_ALIASES = 0.8
 
@@ -399,7 +400,7 @@ def _look_at_learning(exam: Exam, answers: Sequence[CaseAnswer]) -> tuple[Pictur
 def _advice_on_learning(true: float, others: float, most: float) -> str:
     if max(abs(true), abs(others)) > most:
         return _TOO_LONG
-    if true < others:
+    if true < min(others, 1.0) - _AWAY:
         return "The weights move away from the true features. Check the sign in the logistic loss."
     return (
         "Check the inner loss, and that each iteration adds up the meta losses of its tasks and takes a step against "

@@ -310,7 +310,7 @@ def in_theory(old: str, new: str) -> Submission:
 
 WRONG: dict[str, Wrong] = {
     "squared-inner-loss": (in_h(H_INNER, G_INNER), LOGISTIC, BOTH, "inner loss"),
-    "inner-loss-summed": (in_h(H_INNER, H_INNER.replace("mean", "sum")), LOGISTIC, BOTH, "far too long"),
+    "inner-loss-summed": (in_h(H_INNER, H_INNER.replace("mean", "sum")), LOGISTIC, BOTH, "the inner loss"),
     "inner-loss-on-real-values": (
         in_h(
             f"            {LABELS}",

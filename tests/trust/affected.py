@@ -16,6 +16,7 @@ from grader.pipeline.homework import Part
 from grader.rubric import Question
 from grader.trust.cases import Changes, questions_of
 from homework.homework import HOMEWORK
+from tests.known import CHECKS
 
 _COPY = "utils_classification_copypaste.py"
 _COPY_CHECK = "meta_learning_classification.output"
@@ -25,11 +26,23 @@ Definitions = Mapping[str, frozenset[str]]
 def affected_checks(changes: Changes, part: Part) -> frozenset[str]:
     """Return the checks of a part whose functions, or anything that they reach, the changes touch."""
     before, after = _solved_files(part), _files(changes, part)
-    return frozenset(
+    touched = frozenset(
         question.check
         for question in questions_of(HOMEWORK, part)
         if _reached(before, question) != _reached(after, question)
     )
+    return touched | {helper for check in touched for helper in helpers_to_ask(check)}
+
+
+def helpers_to_ask(key: str) -> frozenset[str]:
+    """
+    Return the checks that have to be asked before another one, so that no right helper is lent to it.
+
+    Where a helper may be lent in several ways, one of them can hide that the student's own and its caller disagree.
+    """
+    check = CHECKS.get(key)
+    several = check is not None and len(check.lent_ways) > 1
+    return frozenset(f"{need}.output" for need in check.needs) if check is not None and several else frozenset()
 
 
 @cache

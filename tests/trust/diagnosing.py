@@ -13,6 +13,7 @@ from grader.trust.rewrite import rewritten_files
 from grader.trust.wrong import changes_by_hand, wrong_changes
 from homework.homework import HOMEWORK
 from tests.known import CATALOGUE
+from tests.trust.affected import helpers_to_ask
 
 WAYS = ("rewritten", "by hand")
 
@@ -68,8 +69,11 @@ def _diagnosed(bench: Bench, folder: Path, name: str, way: str) -> Diagnosed:
         for file, data in rewritten_files(files).items():
             (folder / file).write_bytes(data)
     smallest = [f"{entry.function}.{entry.aspects[-1]}", f"{entry.function}.{entry.aspects[0]}"]
-    asked = [question for question in questions_of(HOMEWORK, part) if question.check in smallest]
-    asked.sort(key=lambda question: smallest.index(question.check))
-    found = bench.grade_folder(folder, asked[:1])
+    questions = questions_of(HOMEWORK, part)
+    asked = [question for question in questions if question.check in smallest]
+    asked = sorted(asked, key=lambda question: smallest.index(question.check))[:1]
+    helpers = {helper for question in asked for helper in helpers_to_ask(question.check)}
+    asked = [*(each for each in questions if each.check in helpers), *asked]
+    found = bench.grade_folder(folder, asked)
     named = frozenset(each for outcome in found.values() for each in outcome.diagnosis)
     return Diagnosed(name, way, named, any(not outcome.passed for outcome in found.values()))

@@ -24,7 +24,7 @@ _DRAWING = re.compile(r"<svg\b.*<(?:path|polyline|polygon|line|rect|circle|use|i
 _EMBEDDED = re.compile(r"data:image/[a-z+]+;base64,([A-Za-z0-9+/=\s]+)")
 _PAGE_THAT_DRAWS = re.compile(r"<(?:canvas|video|script)\b", re.IGNORECASE)
 _SHORTEST_PAGE = 1_000  # characters; plotly and its like write thousands
-_CALL = re.compile(r"([A-Za-z_]\w*)\s*\(")
+_CALL = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
 _DRAWS_NOTHING = frozenset({"print", "len", "range", "input", "str", "int"})
 
 

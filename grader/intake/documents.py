@@ -21,7 +21,7 @@ MAX_DOCUMENTS = 200
 # read first, so that a library that lies beside it costs nothing but itself.
 MAX_NOTEBOOK_CHARACTERS = 5_000_000
 MAX_MODULE_CHARACTERS = 2_000_000
-MAX_STATEMENTS = 60_000
+MAX_STATEMENTS = 30_000
 MOST_S = 30.0
 
 

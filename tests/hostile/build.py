@@ -189,7 +189,7 @@ class Builder:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
         if row.made_by:
-            getattr(honest if row.id.startswith("G") else made, row.made_by)(folder, variant, perfect_files())
+            getattr(honest if hasattr(honest, row.made_by) else made, row.made_by)(folder, variant, perfect_files())
 
     def _questions(self, row: Row) -> list[Question]:
         every = _rubric().questions

@@ -73,7 +73,7 @@ def test_what_grading_the_example_costs(tmp_path: Path) -> None:
 
     assert counted["questions"] == 54
     assert counted["workers"] == 64
-    assert counted["cases"] == 114
+    assert counted["cases"] == 118
     assert counted["validated"] == 2 * counted["questions"]  # once before grading, once with a verdict
-    assert (counted["sent"] // _MIB, counted["received"] // _MIB) == (80, 46)
+    assert (counted["sent"] // _MIB, counted["received"] // _MIB) == (81, 54)
     assert counted["imported"] == []

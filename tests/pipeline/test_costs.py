@@ -23,6 +23,7 @@ from unittest import mock
 from grader.feedback import results
 from grader.pipeline import run
 from grader.sandbox.host import Running, Sandbox
+from homework.homework import HOMEWORK
 
 counted = {"workers": 0, "cases": 0, "sent": 0, "received": 0, "validated": 0}
 begin, outcome_of, validator = Sandbox.begin, Running.outcome, results._validator()
@@ -46,7 +47,7 @@ class Validator:
         counted["validated"] += len(content["tests"])
         validator.validate(content)
 
-settings = run.Settings(HOMEWORK.rubric, Path(sys.argv[1]))
+settings = run.Settings(HOMEWORK, HOMEWORK.rubric, Path(sys.argv[1]))
 with (
     mock.patch.object(Sandbox, "begin", count_begin),
     mock.patch.object(Running, "outcome", count_outcome),
@@ -75,5 +76,5 @@ def test_what_grading_the_example_costs(tmp_path: Path) -> None:
     assert counted["workers"] == 64
     assert counted["cases"] == 118
     assert counted["validated"] == 2 * counted["questions"]  # once before grading, once with a verdict
-    assert (counted["sent"] // _MIB, counted["received"] // _MIB) == (81, 47)
+    assert (counted["sent"] // _MIB, counted["received"] // _MIB) == (81, 54)
     assert counted["imported"] == []

@@ -167,7 +167,7 @@ def test_whatever_breaks_outside_a_question_is_ours(
 ) -> None:
     """results.json says that the grader failed; the error goes on to the staff."""
 
-    def break_down(*_: object) -> Intake:
+    def break_down(*_: object, **__: object) -> Intake:
         raise error
 
     monkeypatch.setattr(run_module, "survey", break_down)

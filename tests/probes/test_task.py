@@ -109,8 +109,8 @@ def test_each_case_has_its_own_seed(connection: socket.socket) -> None:
     [
         ("def patchify(images): raise SystemExit", {"kind": "exception", "type": "SystemExit"}),
         ("def patchify(images): raise NotImplementedError", {"kind": "not-implemented"}),
-        ("def patchify(images): pass", {"kind": "value", "problem": "nothing returned", "got": "NoneType"}),
-        ("def patchify(images): return [images]", {"kind": "value", "got": "list"}),
+        ("def patchify(images): pass", {"kind": "value", "problem": "nothing-returned", "facts": {"type": "NoneType"}}),
+        ("def patchify(images): return [images]", {"kind": "value", "facts": {"type": "list"}}),
         ("x = 1", {"kind": "missing", "name": "patchify"}),
         ("patchify = 1 / 0", {"kind": "missing", "name": "patchify"}),
         ("def patchify(): pass", {"kind": "exception", "type": "TypeError"}),

@@ -374,14 +374,14 @@ def test_a_notebook_that_memory_does_not_hold_costs_only_itself(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file of brackets may need more than there is; the others are read."""
-    read = documents_module.read_notebook
+    read = documents_module.read_cells
 
     def reading(name: str, data: bytes) -> Any:
         if name == "brackets.ipynb":
             raise MemoryError
         return read(name, data)
 
-    monkeypatch.setattr(documents_module, "read_notebook", reading)
+    monkeypatch.setattr(documents_module, "read_cells", reading)
 
     intake = take({"MAE_student.ipynb": notebook(*NEW), "brackets.ipynb": b'{"cells": [[[]]]}'})
 

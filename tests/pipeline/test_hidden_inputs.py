@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import linecache
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def output_of(folder: Path, name: str, *sources: str) -> str:
 
 def test_student_code_sees_no_file_name_and_the_student_reads_it(tmp_path: Path) -> None:
     """Files of two names show the code the same label and the same inputs; feedback names the file and the cell."""
+    linecache.clearcache()  # code that other tests loaded in this process
     first = output_of(tmp_path / "a", "MAE_student_of_a.ipynb", "import torch", SPY)
     second = output_of(tmp_path / "b", "MAE_student_of_b.ipynb", "import torch", SPY)
 
@@ -104,7 +106,7 @@ def test_requests_hold_no_label_of_the_students() -> None:
     code = taken(**{"a__ipynb": notebook("print()", "import torch", "def patchify(x): return torch.x")}).parts["vision"]
     request = code.as_request(["patchify"], {})
 
-    assert request["cells"] == [["cell 1", "import torch"], ["cell 2", "def patchify(x): return torch.x"]]
+    assert request["cells"] == [["cell 1", "import torch", 0], ["cell 2", "def patchify(x): return torch.x", 0]]
     assert code.labels(["patchify"]) == {"cell 1": "a.ipynb, code cell 2", "cell 2": "a.ipynb, code cell 3"}
 
 

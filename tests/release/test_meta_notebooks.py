@@ -133,8 +133,9 @@ def test_solved_theory_notebook_runs() -> None:
     """Self-checks say correct, and the plot's cell prints start, norm, end and what β went to."""
     shorter = edit_notebook(solved_notebook("metalearning-part0"), {"n_iterations = 100_000": "n_iterations = 1_000"})
     _, printed = run_cells(shorter)
-    *verdicts, start, final, coefficients = printed.splitlines()
+    there, *verdicts, start, final, coefficients = printed.splitlines()
 
+    assert there == "All files that this notebook needs are there."
     assert len(verdicts) == 5
     assert all(line.endswith("correct on the public inputs.") for line in verdicts)
     assert start == "initialisation [0.6 0.9], norm 1.0817"

@@ -25,7 +25,7 @@ THEORY = {
 }
 NAMES = [source.stem for source in notebook_sources()]
 # Images and training loops of the reference: the notebook loads its own images and takes the loops for its second part.
-NOT_IN_THE_NOTEBOOK = ("training", "images", "cifar10", "start")
+NOT_IN_THE_NOTEBOOK = ("checkpoint", "training", "images", "cifar10", "start")
 
 
 def code_of(notebook: nbformat.NotebookNode) -> str:

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from grader.errors import StaffError
-from grader.release import submissions
 from grader.release.notebooks import notebook_bytes
+from homework.release import submissions
 from homework.release.sources import solved_modules, solved_notebook
 from homework.release.submissions import write_example_submission, write_solved_submission
 from homework.release.vectors import public_vectors

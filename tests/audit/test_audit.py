@@ -214,7 +214,7 @@ def test_nothing_of_the_submission_runs_before_the_filter(tmp_path: Path) -> Non
     for name in BESIDE:
         (tmp_path / name).write_text(EAGER.format(evidence="evidence"))
 
-    (record,) = audit_submission(tmp_path, Settings(cell_limit_s=10.0, budget_s=60.0)).notebooks
+    (record,) = audit_submission(tmp_path, Settings(HOMEWORK, cell_limit_s=10.0, budget_s=60.0)).notebooks
 
     shown = printed_now(record)
     assert "google.py" in shown[1]  # the files lie there

@@ -631,7 +631,7 @@ THEORY_CALLS: dict[str, Arrays] = {
 def test_each_part_of_the_theory_is_lent_to_those_after_it(name: str) -> None:
     """Lent values are the reference's, gradients flow back where others differentiate, and sizes are stated."""
     asked = {"step": "forward", "name": name, "settings": {}}
-    lending = Lending({name})
+    lending = Lending({name}, HELPERS)
 
     reply = lending.answer(Message("request", asked, THEORY_CALLS[name]))
     expected = getattr(theory, name)(*THEORY_CALLS[name].values())

@@ -63,7 +63,7 @@ def test_everybody_has_a_record(real_class: Real) -> None:
     outputs = [
         item.record.results["tests"][0]["output"] + item.record.results["output"] for item in graded_class.graded
     ]
-    assert "is not a complete zip" in outputs[6]
+    assert "is not a complete archive" in outputs[6]
     assert "Nothing was handed in" in outputs[8]
 
 

@@ -51,11 +51,11 @@ def autograder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder as the platform lays it out, without a submission: its grader asks three questions."""
     folder = tmp_path_factory.mktemp("platform") / "autograder"
     source = folder / "source"
-    for room in ("grader", "reference", "student_templates", "requirements"):
+    for room in ("grader", "homework", "reference", "student_templates", "requirements"):
         shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "setup.sh", source)
     shutil.copy(ROOT / "run_autograder", folder)
-    (source / "grader" / "rubric.yaml").write_text(RUBRIC)
+    (source / "homework" / "rubric.yaml").write_text(RUBRIC)
     return folder
 
 
@@ -63,7 +63,7 @@ def autograder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def platform(autograder: Path) -> Iterator[Path]:
     """Return that folder with what the platform puts there for one submission; all that a test breaks is mended."""
     source = autograder / "source"
-    kept = {path: path.read_bytes() for path in (source / "grader" / "rubric.yaml", source / "setup.sh")}
+    kept = {path: path.read_bytes() for path in (source / "homework" / "rubric.yaml", source / "setup.sh")}
     (autograder / "submission").mkdir()
     user = {"email": NAMES[1], "id": 7, "name": NAMES[0]}
     (autograder / "submission_metadata.json").write_text(json.dumps({"id": 1, "users": [user]}))
@@ -188,7 +188,7 @@ def test_a_grader_that_cannot_begin_leaves_a_report_that_says_so(platform: Path,
     if breakage == "environment":
         (source / "setup.sh").write_text("exit 1")
     elif breakage == "rubric":
-        (source / "grader" / "rubric.yaml").write_text("assignment: [")
+        (source / "homework" / "rubric.yaml").write_text("assignment: [")
     elif breakage == "dependency":
         (source / "setup.sh").write_text(f'if [ "${{1:-}}" = --path ]; then echo {source}/environment; fi')
         (source / "environment" / "bin").mkdir(parents=True)
